@@ -1,0 +1,43 @@
+# On a fresh machine: `make demo` shows what truetap does, `make test` proves it on three backends.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BACKENDS := tensorflow jax torch
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/.demo
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/mnist.py
+
+test: $(VENV)/.test
+	VENV=$(VENV) PYTHON=$(BIN)/python tests/run_all.sh
+
+check: $(VENV)/.test
+	$(BIN)/ruff check truetap tests benchmarks examples
+	$(BIN)/ruff format --check truetap tests benchmarks examples
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix truetap tests benchmarks examples
+	$(BIN)/ruff format truetap tests benchmarks examples
+
+bench: $(VENV)/.test
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/collect.py || exit 1; done
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml requirements/demo.txt
+	$(BIN)/pip install --quiet -r requirements/demo.txt
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+# torch comes first: a version that is installed keeps pip from taking a larger build for another package.
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml requirements/torch.txt requirements/test.txt
+	$(BIN)/pip install --quiet -r requirements/torch.txt
+	$(BIN)/pip install --quiet -r requirements/test.txt
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,76 @@
+"""Every private name of Keras that truetap uses, in one place.
+
+| name | for | checked on Keras |
+|---|---|---|
+| `Model._compile_loss`, `CompileLoss._user_loss`, `._user_loss_weights`, `._flat_losses` | the loss of
+each output, by its path, as `compile` resolved it | 3.15.1 |
+| `tensor._keras_mask` | the mask that reaches an output or a loss | 3.15.1 |
+| `Layer._layers` | the layers inside a layer that is no model | 3.15.1 |
+
+A name that Keras moves raises `ModelError` with that name, not a wrong number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+
+from truetap.errors import ModelError
+
+__all__ = ["OutputLoss", "inner_layers", "keras_mask", "output_losses"]
+
+
+class OutputLoss(NamedTuple):
+    """The loss of one output: the keys that lead to it, the `keras.losses.Loss`, and its weight."""
+
+    path: tuple[str | int, ...]
+    loss: Any
+    weight: float | None
+
+
+def output_losses(model: Any, y_true: Any, y_pred: Any) -> list[OutputLoss]:
+    """The losses that `model.compile` was given, resolved against values of the model's outputs.
+
+    A fresh `CompileLoss` is built: the model's own is left as it is.
+
+    Args:
+        model: A compiled Keras model, or one without a loss.
+        y_true: Labels in the structure of `y_pred`.
+        y_pred: The model's outputs.
+
+    Returns:
+        One entry per output that has a loss; empty for a model without any.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    if compiled is None:
+        return []
+    fresh = type(compiled)(
+        _private(compiled, "_user_loss"),
+        _private(compiled, "_user_loss_weights"),
+        output_names=compiled.output_names,
+    )
+    fresh.build(y_true, y_pred)
+    return [OutputLoss(tuple(each.path), each.loss, each.loss_weights) for each in _private(fresh, "_flat_losses")]
+
+
+def keras_mask(tensor: Any) -> Any:
+    """The mask that Keras attached to a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def inner_layers(layer: Any) -> list[Any]:
+    """The layers directly inside a layer."""
+    if isinstance(layer, keras.Model):
+        return list(layer.layers)
+    return list(_private(layer, "_layers"))
+
+
+def _private(owner: Any, name: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        raise ModelError(
+            f"This Keras ({keras.__version__}) has no {type(owner).__name__}.{name}, which truetap reads. "
+            "Expected: Keras 3.15. Please install a version that truetap was tested with."
+        ) from None

@@ -1,0 +1,50 @@
+"""What the three backends have in common, as `collect` sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Backend", "Runner", "Step"]
+
+Array = npt.NDArray[Any]
+
+# The computation of one batch, written once with keras.ops: a structure of tensors in, a flat list
+# of tensors out. It runs under a trace on TensorFlow and JAX, eagerly on torch.
+Step = Callable[[dict[str, Any]], list[Any]]
+
+
+class Runner(Protocol):
+    """A step made ready for a model: compiled where the backend compiles."""
+
+    def __call__(self, batch: dict[str, Any]) -> list[Any]:
+        """Runs the step on one batch; the results are still the backend's own tensors."""
+
+    def close(self) -> None:
+        """Ends a pass: puts back what running changed on the model (state, mode)."""
+
+
+class Backend(Protocol):
+    """One of Keras' three backends."""
+
+    @property
+    def name(self) -> str:
+        """As `keras.backend.backend()` names it."""
+
+    def is_native(self, value: Any) -> bool:
+        """Whether the value is this backend's own tensor, which a step can take as it is."""
+
+    def compile(self, model: Any, step: Step) -> Runner:
+        """Makes a step ready to run, compiled as `model.compile` asked for (`jit_compile`, `run_eagerly`)."""
+
+    def predict_step(self, model: Any, x: Any) -> Any:
+        """The model's own `predict_step` on `(x,)`; called inside a step."""
+
+    def dense(self, value: Any) -> tuple[Any, Any]:
+        """A tensor of the model's as a dense one, and the mask (n, T) of what is real if it was ragged."""
+
+    def fetch(self, values: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+        """Results as NumPy arrays; waits for them where the backend runs ahead."""

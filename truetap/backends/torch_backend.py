@@ -1,0 +1,69 @@
+"""torch: a step runs op by op, without gradients and in evaluation mode, as `model.predict` does."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from truetap.backends.protocol import Step
+from truetap.structure import map_leaves
+
+
+class TorchRunner:
+    """The step itself; `torch.compile`d when the model is."""
+
+    def __init__(self, model: Any, step: Step) -> None:
+        self._model: Callable[[], Any] = weakref.ref(model)
+        self._was_training: bool | None = None
+        compiled = not model.run_eagerly and model.jit_compile
+        self._run = torch.compile(step) if compiled else step
+
+    def __call__(self, batch: dict[str, Any]) -> list[Any]:
+        if self._was_training is None:
+            self._was_training = self._model().training
+            self._model().eval()
+        with torch.no_grad():
+            return list(self._run(map_leaves(_to_device, batch)))
+
+    def close(self) -> None:
+        """Puts the module back into the mode it was in."""
+        if self._was_training is not None:
+            self._model().train(self._was_training)
+        self._was_training = None
+
+
+def _to_device(leaf: Any) -> Any:
+    if leaf is None or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OSUT"):
+        return leaf
+    if isinstance(leaf, np.ndarray) and not leaf.flags.writeable:
+        leaf = leaf.copy()  # torch shares memory with NumPy and refuses what it may not write
+    return keras.ops.convert_to_tensor(leaf)
+
+
+class TorchBackend:
+    """See `truetap.backends.protocol.Backend`."""
+
+    name = "torch"
+
+    def is_native(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor)
+
+    def compile(self, model: Any, step: Step) -> TorchRunner:
+        return TorchRunner(model, step)
+
+    def predict_step(self, model: Any, x: Any) -> Any:
+        return model.predict_step((x,))
+
+    def dense(self, value: Any) -> tuple[Any, Any]:
+        return value, None
+
+    def fetch(self, values: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+        return [(value.float() if value.dtype == torch.bfloat16 else value).detach().cpu().numpy() for value in values]
+
+
+BACKEND = TorchBackend()

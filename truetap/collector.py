@@ -1,0 +1,239 @@
+"""Runs a reader's batches through a model and turns each into one Arrow record batch.
+
+The next batch is prepared while a step runs where the backend runs ahead (JAX); a source that can't
+be read again is never drawn from before its batch is asked for.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from truetap.about import About, column
+from truetap.backends import Runner, current
+from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
+from truetap.columns import record_batch
+from truetap.data.element import Parts
+from truetap.data.reader import Read, Reader, notice
+from truetap.errors import DataError, ModelError
+from truetap.fingerprint import fingerprint
+from truetap.pairing import Outputs, align, pair
+from truetap.selection import select
+from truetap.step import PairStep
+from truetap.structure import flatten, leaves, map_leaves, skeleton
+
+__all__ = ["Collector"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """A step ready to run, and what it was compiled for."""
+
+    key: tuple[Any, ...]
+    compile_loss: Any
+    step: PairStep
+    runner: Runner
+
+
+# Steps by model: a second call on the same model traces nothing. Freed with the model.
+_STEPS: weakref.WeakKeyDictionary[Any, list[_Compiled]] = weakref.WeakKeyDictionary()
+
+
+class Collector:
+    """One pass of a reader through a model.
+
+    Args:
+        model: A built Keras model.
+        reader: The batches.
+        layers: A selector of layers to take values from, or None.
+        inputs: Whether to keep x.
+
+    Raises:
+        ModelError: It is no Keras model, or not built.
+        LayerError: The selector matches nothing.
+    """
+
+    def __init__(self, model: Any, reader: Reader, *, layers: Any = None, inputs: bool = False) -> None:
+        _check(model)
+        self._model = model
+        self._reader = reader
+        self._inputs = inputs
+        self._backend = current()
+        self._compiled = _compiled(model, {} if layers is None else select(layers).resolve(model))
+        self._x_shape: Any = ""
+        self._columns: tuple[str, ...] | None = None
+
+    @property
+    def about(self) -> About:
+        """What is known after the first batch; the notices so far."""
+        step, facts = self._compiled.step, self._reader.facts
+        outputs = step.outputs or Outputs(("",), ("",), "")
+        return About(
+            outputs=outputs.names,
+            shape=outputs.shape,
+            x_shape=self._x_shape,
+            columns=self._columns,
+            hints=step.hints,
+            class_names=facts.class_names,
+            source=facts.kind,
+            model=self._model.name,
+            backend=self._backend.name,
+            expected_steps=self._reader.expected_steps,
+            expected_samples=facts.num_samples,
+            notices=tuple(self._reader.notices),
+        )
+
+    def batches(self, *, ahead: bool) -> Iterator[pa.RecordBatch]:
+        """The rows of each batch.
+
+        Args:
+            ahead: Whether one batch may be started before the previous one is handed out.
+        """
+        waiting: tuple[Read, Parts, list[Any]] | None = None
+        try:
+            for read in self._reader:
+                parts = self._prepared(read.parts)
+                started = (read, parts, self._compiled.runner(self._arguments(parts)))
+                if waiting is not None:
+                    yield self._rows(*waiting)
+                waiting = started
+                if not ahead:
+                    yield self._rows(*started)
+                    waiting = None
+            if waiting is not None:
+                yield self._rows(*waiting)
+        finally:
+            self._compiled.runner.close()
+
+    def _prepared(self, parts: Parts) -> Parts:
+        x, self._columns = _model_inputs(self._model, parts.x)
+        return Parts(x, parts.y, parts.sample_weight, parts.size)
+
+    def _arguments(self, parts: Parts) -> dict[str, Any]:
+        ragged = any(is_ragged(leaf) for leaf in leaves(parts.y))
+        y, y_mask = parts.y, None
+        if ragged:
+            y = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), parts.y)
+            y_mask = map_leaves(lambda leaf: ragged_to_padded(leaf)[1] if is_ragged(leaf) else None, parts.y)
+        native = self._backend.is_native
+        host = lambda leaf: leaf if leaf is None or native(leaf) else to_host(leaf)  # noqa: E731
+        return {
+            "x": map_leaves(host, parts.x),
+            "y": map_leaves(host, y),
+            "sample_weight": None if parts.sample_weight is None else map_leaves(host, parts.sample_weight),
+            "y_mask": y_mask,
+        }
+
+    def _rows(self, read: Read, parts: Parts, results: list[Any]) -> pa.RecordBatch:
+        step = self._compiled.step
+        for said in step.said:
+            notice(self._reader.notices, said)
+        assert step.outputs is not None  # known since the step has run
+        fetched = dict(zip(step.columns, self._backend.fetch(results), strict=True))
+        x = parts.host_x()
+        prints = fingerprint(x)
+        columns: dict[str, Array] = {
+            "sample_id": prints if read.ids is None else read.ids,
+            "fingerprint": prints,
+            "step": np.full(parts.size, read.step, np.int32),
+        }
+        columns |= self._labels(parts, step.outputs, fetched)
+        columns |= {name: _checked_rows(name, values, parts.size) for name, values in fetched.items()}
+        if self._inputs:
+            columns |= {column("inputs", path): leaf for path, leaf in flatten(x).items() if leaf is not None}
+            self._x_shape = skeleton(x)
+        return record_batch(columns.items())
+
+    def _labels(self, parts: Parts, outputs: Outputs, fetched: Mapping[str, Array]) -> dict[str, Array]:
+        y_true, said = pair(parts.y, outputs)
+        if said is not None:
+            notice(self._reader.notices, said)
+        columns = {
+            column("y_true", name): align(to_host(value), fetched[column("y_pred", name)].shape)
+            for name, value in y_true.items()
+            if value is not None
+        }
+        if parts.sample_weight is None:
+            return columns
+        weights, _ = pair(parts.sample_weight, outputs, what="sample weights")
+        if len(set(map(id, weights.values()))) == 1:  # one weight for all outputs
+            columns["sample_weight"] = to_host(next(iter(weights.values())))
+        else:
+            columns |= {
+                column("sample_weight", name): to_host(value) for name, value in weights.items() if value is not None
+            }
+        return columns
+
+
+def _check(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"A Keras model is expected first. Received: {type(model).__name__}. Expected: "
+            "collect(model, data) with a keras.Model of Keras 3."
+        )
+    if not model.built:
+        raise ModelError(
+            f"The model {model.name!r} is not built, so it has no weights to predict with. Expected: a model "
+            "that was trained, loaded, or called once; model.build(input_shape) or model(x) builds it."
+        )
+
+
+def _model_inputs(model: Any, x: Any) -> tuple[Any, tuple[str, ...] | None]:
+    """What of a dict input the model takes, with the names of those columns; anything else as it is.
+
+    A functional model takes its inputs by name. One with a single input of another name takes the
+    only column there is.
+    """
+    if not isinstance(x, Mapping) or not hasattr(model, "input_names"):
+        return x, None
+    names = list(model.input_names)
+    if set(names) <= set(x):
+        chosen = {name: x[name] for name in names}
+        as_dict = len(names) > 1 or isinstance(model.input, Mapping)
+        return chosen if as_dict else chosen[names[0]], tuple(names)
+    if len(names) == 1 and len(x) == 1:
+        return next(iter(x.values())), tuple(map(str, x))
+    missing = [name for name in names if name not in x]
+    raise DataError(
+        f"The model's inputs are named {names}, and the data have no {missing[0]!r}. Received: columns "
+        f"{sorted(map(str, x))}. Expected: a column for each input; rename them, or the Input layers."
+    )
+
+
+def _checked_rows(name: str, values: Array, size: int) -> Array:
+    if values.ndim == 0 or len(values) != size:
+        raise ModelError(
+            f"{name!r} has no row per sample. Received: shape {values.shape} for a batch of {size} samples. "
+            "Expected: the first axis to be the batch's; reduce it in the model, or leave that layer out."
+        )
+    return values
+
+
+def _compiled(model: Any, layers: Mapping[str, Any]) -> _Compiled:
+    """The step for a model, reused while nothing that was traced into it has changed."""
+    compile_loss = getattr(model, "_compile_loss", None)
+    key = (
+        tuple(layers),
+        model.run_eagerly,
+        model.jit_compile,
+        tuple(id(variable) for variable in model.trainable_variables),
+        tuple(id(variable) for variable in model.non_trainable_variables),
+        tuple(id(layer) for layer in model.layers),
+    )
+    known = _STEPS.setdefault(model, [])
+    for entry in known:
+        if entry.key == key and entry.compile_loss is compile_loss:
+            return entry
+    step = PairStep(weakref.ref(model), layers)
+    entry = _Compiled(key, compile_loss, step, current().compile(model, step))
+    known[:] = [*known[-3:], entry]
+    return entry

@@ -1,0 +1,53 @@
+"""Layer outputs, taken while the model's own forward pass runs.
+
+`call` is wrapped on the instances of the chosen layers only, and only while a step is traced (or,
+on torch, run); the wrapper is gone when the block ends, however it ends. A layer that is called
+twice has two entries, `shared` and `shared#1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from truetap.structure import flatten
+
+__all__ = ["observed"]
+
+
+@contextmanager
+def observed(layers: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Watches layers inside the block.
+
+    Args:
+        layers: The layers by path.
+
+    Yields:
+        A dict that fills with tensors of the backend: key `path` for a layer's first call,
+        `path#1` for its second; a layer with several outputs has `path/0`, `path/1`, ….
+    """
+    values: dict[str, Any] = {}
+    calls = dict.fromkeys(layers, 0)
+
+    def watch(path: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            result = call(*args, **kwargs)
+            key = f"{path}#{calls[path]}" if calls[path] else path
+            calls[path] += 1
+            values.update((k, v) for k, v in flatten(result, key).items() if v is not None)
+            return result
+
+        return watched
+
+    before = {path: vars(layer).get("call") for path, layer in layers.items()}
+    for path, layer in layers.items():
+        vars(layer)["call"] = watch(path, layer.call)
+    try:
+        yield values
+    finally:
+        for path, layer in layers.items():
+            if before[path] is None:
+                del vars(layer)["call"]
+            else:
+                vars(layer)["call"] = before[path]

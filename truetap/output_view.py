@@ -1,0 +1,53 @@
+"""The rows of one output among several, under the names that a single output's columns have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+import pyarrow as pa
+
+from truetap.about import column
+
+__all__ = ["OutputView"]
+
+_OF_OUTPUTS = ("y_true", "y_pred", "mask", "loss", "weighted_loss", "sample_weight")
+
+
+class OutputView(Sequence[pa.RecordBatch]):
+    """Record batches with the columns of other outputs left out; made one at a time, without copies."""
+
+    def __init__(self, batches: Sequence[pa.RecordBatch], output: str) -> None:
+        self._batches, self._output = batches, output
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in all."""
+        known = getattr(self._batches, "num_rows", None)
+        return int(known) if known is not None else sum(len(batch) for batch in self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @overload
+    def __getitem__(self, index: int) -> pa.RecordBatch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self._view(batch) for batch in self._batches[index]]
+        return self._view(self._batches[index])
+
+    def _view(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        names = batch.schema.names
+        chosen = {}
+        for name in names:
+            kind, _, rest = name.partition("/")
+            if kind not in _OF_OUTPUTS:
+                chosen[name] = name
+            elif rest == self._output:
+                chosen[kind] = name
+            elif name == "sample_weight" and column(name, self._output) not in names:
+                chosen[name] = name  # one weight for all outputs
+        fields = [batch.schema.field(old).with_name(new) for new, old in chosen.items()]
+        return pa.RecordBatch.from_arrays([batch.column(old) for old in chosen.values()], schema=pa.schema(fields))

@@ -1,0 +1,89 @@
+"""Rows of record batches: columns end to end, and chosen rows, without loading the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from truetap.columns import concatenate, decode, is_variable, record_batch
+
+__all__ = ["array", "as_table", "column_names", "names", "parts", "take"]
+
+Array = npt.NDArray[Any]
+
+
+def names(batches: Sequence[pa.RecordBatch], kind: str) -> dict[str, str]:
+    """Columns of a kind by what follows the slash: "layers" gives {"conv1": "layers/conv1"}."""
+    found = {}
+    for column in column_names(batches):
+        head, _, rest = column.partition("/")
+        if head == kind:
+            found[rest] = column
+    return found
+
+
+def column_names(batches: Sequence[pa.RecordBatch]) -> list[str]:
+    """The columns that the rows have."""
+    return list(batches[0].schema.names) if len(batches) else []
+
+
+def parts(batches: Sequence[pa.RecordBatch], column: str) -> Iterator[Array]:
+    """A column's values, batch by batch."""
+    for batch in batches:
+        if len(batch):
+            yield from _decoded(batch, column)
+
+
+def _decoded(batch: pa.RecordBatch, column: str) -> Iterator[Array]:
+    values = batch.column(column)
+    if not is_variable(batch.schema.field(column)):
+        yield decode(values)
+        return
+    shapes = np.asarray(values.field("shape").flatten()).reshape(len(values), -1)
+    edges = np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1
+    for start, stop in zip([0, *edges], [*edges, len(values)], strict=True):
+        yield decode(values.slice(start, stop - start))
+
+
+def array(batches: Sequence[pa.RecordBatch], column: str) -> Array:
+    """A whole column; rows of differing shape are padded with zeros."""
+    return concatenate(list(parts(batches, column)))
+
+
+def take(batches: Sequence[pa.RecordBatch], indices: Array) -> pa.RecordBatch:
+    """Chosen rows, in the order of `indices`; only the batches that hold them are read."""
+    sizes = np.asarray([len(batch) for batch in batches])
+    starts = np.r_[0, np.cumsum(sizes)]
+    owner = np.searchsorted(starts, indices, side="right") - 1
+    order = np.argsort(owner, kind="stable")
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    columns = []
+    needed = [(batches[int(number)], np.flatnonzero(owner == number)) for number in np.unique(owner)]
+    for column in batches[0].schema.names:
+        chosen = []
+        for (batch, places), number in zip(needed, np.unique(owner), strict=True):
+            values = concatenate(list(_decoded(batch, column)))
+            chosen.append(values[indices[places] - starts[number]])
+        empty = concatenate(list(_decoded(batches[0], column)))[:0] if not chosen else None
+        columns.append((column, empty if empty is not None else concatenate(chosen)[back]))
+    return record_batch(columns)
+
+
+def as_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    """All rows as one Arrow table; no copy unless shapes differ between batches."""
+    schemas = {batch.schema for batch in batches}
+    if len(schemas) == 1:
+        return pa.Table.from_batches(list(batches))
+    fields = [{batch.schema.field(name).type for batch in batches} for name in batches[0].schema.names]
+    changing = [name for name, kinds in zip(batches[0].schema.names, fields, strict=True) if len(kinds) > 1]
+    variable = frozenset(changing)
+    same = [
+        record_batch([(name, concatenate(list(_decoded(batch, name)))) for name in batch.schema.names], variable)
+        for batch in batches
+    ]
+    return pa.Table.from_batches(same)

@@ -1,0 +1,153 @@
+"""The loss of every sample, as the compiled loss computes it before it is reduced.
+
+A sample's loss is the mean over its own elements (time steps, pixels) that the mask leaves valid;
+weights are kept apart. So the mean over a batch without masks is the number Keras reports.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras import ops
+
+from truetap.backends.keras_private import OutputLoss, keras_mask
+from truetap.structure import is_nested
+
+__all__ = ["SampleLosses", "sample_losses"]
+
+
+@dataclass(slots=True)
+class SampleLosses:
+    """Losses of a batch, as tensors of the backend.
+
+    Attributes:
+        total: Shape (n,), float: the sum over the outputs, times their `loss_weights`, without
+            sample weights; None when a loss has no value per sample.
+        weighted: The same with the sample weights applied; None without weights.
+        outputs: The unweighted loss of each output by the path of its keys.
+        said: What should be said about the losses.
+    """
+
+    total: Any = None
+    weighted: Any = None
+    outputs: dict[tuple[str | int, ...], Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+
+def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: Any, masks: Any) -> SampleLosses:
+    """The loss of every sample.
+
+    Args:
+        losses: The compiled losses.
+        y_true: Labels in the structure of `y_pred`, in the rank in which the user gave them.
+        y_pred: The outputs.
+        weights: Sample weights in the structure of `y_pred`, or None.
+        masks: Masks of shape (n, T, ...) in the structure of `y_pred`, None where there is none.
+    """
+    found = SampleLosses()
+    for each in losses:
+        name = "/".join(map(str, each.path))
+        truth, pred, mask = (_at(part, each.path) for part in (y_true, y_pred, masks))
+        if truth is None:
+            continue
+        values, valid = _element_losses(each.loss, truth, pred, mask)
+        trouble = _trouble(each.loss, values, pred)
+        if trouble is not None:
+            found.said.append(trouble)
+            if len(values.shape) == 0 or values.shape[0] != pred.shape[0]:
+                return SampleLosses(said=found.said)
+        factor = 1.0 if each.weight is None else each.weight
+        unweighted = _per_sample(values, valid)
+        found.outputs[each.path] = unweighted
+        found.total = _plus(found.total, unweighted * factor)
+        weight = None if weights is None else _at(weights, each.path)
+        applied = None if weights is None else _weighted(values, valid, weight)
+        if weight is not None and applied is None:
+            found.said.append(
+                f"The sample weights of output {name!r} have shape {tuple(weight.shape)}, and its loss has one "
+                f"value per sample: no weighted loss can be computed. Expected: weights of shape (n,)."
+            )
+        found.weighted = None if applied is None else _plus(found.weighted, applied * factor)
+    return found
+
+
+def _element_losses(loss: Any, y_true: Any, y_pred: Any, mask: Any) -> tuple[Any, Any]:
+    """Unreduced values and the mask over them, as `keras.losses.Loss.__call__` prepares both."""
+    in_mask = mask if mask is not None else keras_mask(y_pred)
+    y_pred = keras.tree.map_structure(lambda v: _keep_logits(v, loss.dtype), y_pred)
+    y_true = keras.tree.map_structure(lambda v: ops.convert_to_tensor(v, dtype=loss.dtype), y_true)
+    values = loss.call(y_true, y_pred)
+    out_mask = keras_mask(values)  # such as ignore_class
+    valid = None
+    for candidate in (in_mask, out_mask):
+        fitted = None if candidate is None else _fitted(ops.cast(candidate, values.dtype), values)
+        if fitted is not None:
+            valid = fitted if valid is None else valid * fitted
+    return ops.convert_to_tensor(values), valid
+
+
+def _keep_logits(value: Any, dtype: str) -> Any:
+    """A conversion that returns the same tensor when nothing changes, with what Keras hung on it."""
+    if keras.backend.standardize_dtype(value.dtype) == dtype:
+        return value
+    return ops.convert_to_tensor(value, dtype=dtype)
+
+
+def _fitted(mask: Any, values: Any) -> Any:
+    """The mask in the rank of the values, or None where the loss has already averaged over it."""
+    if len(mask.shape) == len(values.shape) + 1 and mask.shape[-1] == 1:
+        mask = ops.squeeze(mask, axis=-1)
+    if len(mask.shape) > len(values.shape):
+        return None
+    while len(mask.shape) < len(values.shape):
+        mask = ops.expand_dims(mask, axis=-1)
+    return ops.broadcast_to(mask, ops.shape(values))
+
+
+def _per_sample(values: Any, valid: Any) -> Any:
+    if len(values.shape) == 1 and valid is None:
+        return values
+    axes = tuple(range(1, len(values.shape)))
+    if valid is None:
+        return ops.mean(values, axis=axes)
+    if not axes:
+        return values * valid
+    return ops.divide_no_nan(ops.sum(values * valid, axis=axes), ops.sum(valid, axis=axes))
+
+
+def _weighted(values: Any, valid: Any, weight: Any) -> Any:
+    if weight is None:
+        return _per_sample(values, valid)
+    weight = _fitted(ops.cast(weight, values.dtype), values)
+    return None if weight is None else _per_sample(values * weight, valid)
+
+
+def _trouble(loss: Any, values: Any, y_pred: Any) -> str | None:
+    shape, pred_shape = tuple(values.shape), tuple(y_pred.shape)
+    if len(shape) == 0 or (shape[0] is not None and pred_shape[0] is not None and shape[0] != pred_shape[0]):
+        return (
+            f"The loss {loss.name!r} reduces the batch itself (it returned shape {shape} for outputs of shape "
+            f"{pred_shape}), so there is no loss per sample, and sample weights lose their meaning in it. "
+            "Return one value per sample: average over axis=-1 only."
+        )
+    if len(shape) >= len(pred_shape) and len(shape) == 2 and pred_shape[-1] == 1 and shape[1] != 1:
+        return (
+            f"The loss {loss.name!r} returned shape {shape} for outputs of shape {pred_shape}: labels of shape "
+            "(n,) were broadcast against (n, 1) to a table of n by n, and training minimises that. Give the "
+            "labels the shape (n, 1), or make the loss a function, whose ranks Keras aligns."
+        )
+    return None
+
+
+def _plus(total: Any, value: Any) -> Any:
+    return value if total is None else total + value
+
+
+def _at(structure: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path:
+        if not is_nested(structure):
+            return structure
+        structure = structure[key]
+    return structure

@@ -1,0 +1,172 @@
+"""Which layers: selectors as values that can be combined, shown and counted before they are used.
+
+A layer is known by its path, the names of the layers that hold it and its own, joined by "/":
+`encoder/block1/conv`. A pattern without "/" is also held against the layer's own name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import keras
+
+from truetap.backends.keras_private import inner_layers
+from truetap.errors import LayerError, near_names
+
+__all__ = ["Selector", "layers_by_path", "select"]
+
+Pattern = Any  # str, re.Pattern, a layer class, a callable, a Selector, or a sequence of these
+
+
+def layers_by_path(model: Any) -> dict[str, Any]:
+    """Every layer of a model by its path, in the order in which they are held; inputs left out.
+
+    A layer that is held in several places is listed once, where it is met first.
+    """
+    found: dict[str, Any] = {}
+    seen = {id(model)}
+
+    def visit(parent: Any, prefix: str) -> None:
+        for layer in inner_layers(parent):
+            if id(layer) in seen or isinstance(layer, keras.layers.InputLayer):
+                continue
+            seen.add(id(layer))
+            path, again = f"{prefix}{layer.name}", 2
+            while path in found:
+                path, again = f"{prefix}{layer.name}@{again}", again + 1
+            found[path] = layer
+            visit(layer, f"{path}/")
+
+    visit(model, "")
+    return found
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A set of layers, said by a rule: `select("conv*") & ~select(keras.layers.ReLU)`.
+
+    Attributes:
+        text: The rule in words.
+        matches: Whether a layer of that path belongs to it.
+        name: The literal name, if it is one; a literal that matches nothing is an error.
+    """
+
+    text: str
+    matches: Callable[[str, Any], bool]
+    name: str | None = None
+
+    def __and__(self, other: Pattern) -> Selector:
+        right = select(other)
+        return Selector(
+            f"({self.text} & {right.text})",
+            lambda path, layer: self.matches(path, layer) and right.matches(path, layer),
+        )
+
+    def __or__(self, other: Pattern) -> Selector:
+        right = select(other)
+        return Selector(
+            f"({self.text} | {right.text})",
+            lambda path, layer: self.matches(path, layer) or right.matches(path, layer),
+        )
+
+    def __invert__(self) -> Selector:
+        return Selector(f"~{self.text}", lambda path, layer: not self.matches(path, layer))
+
+    def __repr__(self) -> str:
+        return f"select({self.text})"
+
+    def paths(self, model: Any) -> tuple[str, ...]:
+        """The paths of the model's layers that belong to it."""
+        return tuple(path for path, layer in layers_by_path(model).items() if self.matches(path, layer))
+
+    def show(self, model: Any) -> str:
+        """A list of the layers that belong to it, with their classes."""
+        layers = layers_by_path(model)
+        chosen = self.paths(model)
+        lines = [f"{path}  ({type(layers[path]).__name__})" for path in chosen]
+        return "\n".join([f"{self!r}: {len(chosen)} of {len(layers)} layers", *lines])
+
+    def resolve(self, model: Any) -> dict[str, Any]:
+        """The layers that belong to it by path, or an error that names near ones.
+
+        Raises:
+            LayerError: It matches no layer, or names one whose calls can't be seen.
+        """
+        layers = layers_by_path(model)
+        chosen = {path: layer for path, layer in layers.items() if self.matches(path, layer)}
+        if not chosen:
+            names = sorted({*layers, *(layer.name for layer in layers.values())})
+            raise LayerError(
+                f"No layer of the model {model.name!r} matches {self!r}. "
+                + near_names(self.name if self.name is not None else self.text.strip("'"), names)
+            )
+        hidden = _inside_loops(layers)
+        seen = {path: layer for path, layer in chosen.items() if path not in hidden}
+        if not seen:
+            path = next(iter(chosen))
+            raise LayerError(
+                f"The layer {path!r} runs inside a loop over time steps of {hidden[path]!r}, from which no "
+                f"value can be taken out. Expected: the layer around it; select {hidden[path]!r}."
+            )
+        return seen
+
+
+def _inside_loops(layers: dict[str, Any]) -> dict[str, str]:
+    """Layers that are called in another layer's compiled loop, with the path of that layer."""
+    loops = [
+        path for path, layer in layers.items() if isinstance(layer, keras.layers.RNN | keras.layers.TimeDistributed)
+    ]
+    return {path: loop for path in layers for loop in loops if path.startswith(f"{loop}/")}
+
+
+def select(*patterns: Pattern) -> Selector:
+    """Layers by name, pattern, class or rule; several are joined by "or".
+
+    Args:
+        patterns: Each a name or path, a glob ("conv*", "encoder/*"), a compiled regular expression
+            (searched for in the path), a layer class, a function of a layer, or a selector.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
+        >>> print(select("he*").show(model))
+        select('he*'): 1 of 1 layers
+        head  (Dense)
+    """
+    if not patterns:
+        raise LayerError("select() needs a name, pattern, class or function. Received: nothing.")
+    chosen = [_one(pattern) for pattern in patterns]
+    whole = chosen[0]
+    for other in chosen[1:]:
+        whole = whole | other
+    return whole
+
+
+def _one(pattern: Pattern) -> Selector:
+    if isinstance(pattern, Selector):
+        return pattern
+    if isinstance(pattern, str):
+        literal = None if set(pattern) & set("*?[") else pattern
+        return Selector(repr(pattern), lambda path, layer: _text_matches(pattern, path, layer.name), literal)
+    if isinstance(pattern, re.Pattern):
+        return Selector(f"/{pattern.pattern}/", lambda path, layer: bool(pattern.search(path)))
+    if isinstance(pattern, type):
+        return Selector(pattern.__name__, lambda path, layer: isinstance(layer, pattern))
+    if isinstance(pattern, keras.Layer):
+        return Selector(repr(pattern.name), lambda path, layer: layer is pattern, pattern.name)
+    if isinstance(pattern, Sequence):
+        return select(*pattern)
+    if callable(pattern):
+        name = getattr(pattern, "__name__", "function")
+        return Selector(name, lambda path, layer: bool(pattern(layer)))
+    raise LayerError(
+        f"A layer is selected by name, glob, regular expression, class or function. Received: {pattern!r}."
+    )
+
+
+def _text_matches(pattern: str, path: str, name: str) -> bool:
+    return fnmatchcase(path, pattern) or ("/" not in pattern and fnmatchcase(name, pattern))

@@ -1,0 +1,123 @@
+"""One batch through the model: outputs, masks, losses and layer values, in one forward pass.
+
+The computation is written once with `keras.ops`; a backend compiles it. What is static (names,
+order, what should be said) is known when it is traced and kept on the object.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from truetap.about import column
+from truetap.backends import current
+from truetap.backends.keras_private import keras_mask, output_losses
+from truetap.errors import DataError
+from truetap.hints import hints
+from truetap.observe import observed
+from truetap.pairing import Outputs, declared_outputs, pair
+from truetap.sample_loss import SampleLosses, sample_losses
+from truetap.tasks import Hint
+
+__all__ = ["PairStep"]
+
+
+@dataclass
+class PairStep:
+    """The step for one model and one choice of layers.
+
+    Attributes:
+        model: A weak reference to the Keras model.
+        layers: The layers to watch, by path.
+        columns: The names of the tensors that the step returns; known after the first run.
+        outputs: The model's outputs; known after the first run.
+        hints: What the model and its loss say of each output; known after the first run.
+        said: What tracing found worth saying.
+    """
+
+    model: Callable[[], Any]
+    layers: Mapping[str, Any]
+    columns: tuple[str, ...] = ()
+    outputs: Outputs | None = None
+    hints: dict[str, Hint] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def __call__(self, batch: dict[str, Any]) -> list[Any]:
+        """Runs on `{"x", "y", "sample_weight", "y_mask"}`; returns the tensors named by `columns`."""
+        with observed(self.layers) as watched:
+            y_pred = self._forward(batch["x"])
+        outputs = self.outputs = declared_outputs(self.model(), y_pred)
+        flat, masks = self._dense(outputs.flat(y_pred), batch["y_mask"], outputs)
+        found = self._losses(outputs, flat, masks, batch)
+
+        results = {column("y_pred", name): value for name, value in flat.items()}
+        results |= {column("mask", name): mask for name, mask in masks.items() if mask is not None}
+        if found.total is not None:
+            results["loss"] = found.total
+            if len(outputs.names) > 1:
+                results |= {column("loss", _joined(path, outputs)): value for path, value in found.outputs.items()}
+        if found.weighted is not None:
+            results["weighted_loss"] = found.weighted
+        backend = current()
+        results |= {f"layers/{path}": backend.dense(value)[0] for path, value in watched.items()}
+        self.columns = tuple(results)
+        self.said = found.said
+        return list(results.values())
+
+    def _forward(self, x: Any) -> Any:
+        model = self.model()
+        if type(model).predict_step is not keras.Model.predict_step:
+            return current().predict_step(model, x)
+        accepted = inspect.signature(model.call).parameters
+        takes = "training" in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+        return model(x, training=False) if takes else model(x)
+
+    def _dense(self, flat: dict[str, Any], y_mask: Any, outputs: Outputs) -> tuple[dict[str, Any], dict[str, Any]]:
+        dense, masks = {}, {}
+        y_masks = {} if y_mask is None else pair(y_mask, outputs, what="masks")[0]
+        for name, value in flat.items():
+            mask = keras_mask(value)
+            dense[name], ragged = current().dense(value)
+            mask = ragged if mask is None else mask
+            of_labels = y_masks.get(name)
+            if of_labels is not None:
+                mask = of_labels if mask is None else keras.ops.logical_and(mask, of_labels)
+            masks[name] = mask
+        return dense, masks
+
+    def _losses(
+        self, outputs: Outputs, flat: dict[str, Any], masks: dict[str, Any], batch: dict[str, Any]
+    ) -> SampleLosses:
+        y_true, _ = pair(batch["y"], outputs)
+        weight = batch["sample_weight"]
+        weights = None if weight is None else pair(weight, outputs, what="sample weights")[0]
+        truth, pred = outputs.pack(y_true), outputs.pack(flat)
+        if all(value is None for value in y_true.values()):
+            raise DataError("No output of the model has labels in this data.")
+        model = self.model()
+        self.hints = hints(model, outputs, [])
+        try:
+            losses = output_losses(model, truth, pred)
+            self.hints = hints(model, outputs, losses)
+            packed = None if weights is None else outputs.pack(weights)
+            return sample_losses(losses, truth, pred, packed, outputs.pack(masks))
+        except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RuntimeError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            return SampleLosses(
+                said=[
+                    "There is no loss per sample: the compiled loss failed on these labels and outputs "
+                    f"({type(error).__name__}: {first}). The pairs are complete without it."
+                ]
+            )
+
+
+def _joined(path: tuple[str | int, ...], outputs: Outputs) -> str:
+    """The name of the output at a path of keys."""
+    value = outputs.shape
+    for key in path:
+        value = value[key]
+    return str(value)

@@ -1,0 +1,93 @@
+"""Where things lie inside a run folder, and which names may lead there.
+
+Names come from callers and from files that others wrote, so each is checked before it becomes part
+of a path: nothing in a manifest can point outside its run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from truetap.errors import StoreError
+
+MANIFEST = "manifest.json"
+WORKER = "worker-00000"  # the one writer of a run on one machine
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: "C:/" is a path
+_TABLE = re.compile(r"\w[\w.#=@+-]{0,119}")
+_WORKER = re.compile(r"worker-[0-9]{5}")
+_SEGMENT = re.compile(r"seg-([0-9]{6})\.(?:arrow|log)")
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """The path as a `Path`, if it is one on this machine.
+
+    Raises:
+        StoreError: It is a URL.
+    """
+    text = os.fspath(path)
+    if _URL.match(text):
+        raise StoreError(
+            "Object stores and other URLs are not supported yet by this version of truetap. "
+            f"Received: {text!r}. Expected: a path on this machine; copy the finished folder "
+            "to or from the store with its own tools."
+        )
+    return Path(text)
+
+
+def is_table(name: str) -> bool:
+    """Whether a table may have this name: one plain folder name, the same on every system."""
+    return bool(_TABLE.fullmatch(name)) and ".." not in name and name != MANIFEST
+
+
+def is_worker(name: str) -> bool:
+    """Whether this is the name of a worker's folder."""
+    return bool(_WORKER.fullmatch(name))
+
+
+def check_table(name: str) -> str:
+    """The name, if a table may have it.
+
+    Raises:
+        StoreError: It could lead out of the run folder, or no folder can have it.
+    """
+    if not is_table(name):
+        raise StoreError(
+            f"A table can't have this name. Received: {name!r}. Expected: up to 120 letters, digits "
+            "and any of _ . # = @ + -, starting with a letter, a digit or _, without '..'."
+        )
+    return name
+
+
+def segment_file(worker: Path, number: int) -> Path:
+    """Path of a segment's data; `log_file` has the path of its log."""
+    return worker / f"seg-{number:06d}.arrow"
+
+
+def log_file(segment: Path) -> Path:
+    """Path of the commit log of a segment."""
+    return segment.with_suffix(".log")
+
+
+def worker_folders(table: Path) -> list[Path]:
+    """The folders of the workers that wrote to a table, in order; none when there is no table."""
+    return [table / name for name in sorted(_names(table)) if is_worker(name)]
+
+
+def segment_numbers(worker: Path) -> list[int]:
+    """Numbers of a worker's segments, in order; one whose data or log is missing is counted."""
+    found = (_SEGMENT.fullmatch(name) for name in _names(worker))
+    return sorted({int(match[1]) for match in found if match})
+
+
+def _names(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries)
+    except FileNotFoundError:
+        return  # a table is announced in the manifest before its first row is committed
+    except OSError as error:
+        raise StoreError(f"Can't list the folder {str(folder)!r}: {error.strerror or error}.") from error

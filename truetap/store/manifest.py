@@ -1,0 +1,174 @@
+"""The manifest of a run: what it is, which tables it has, the user's metadata, whether it ended.
+
+A JSON file that is replaced as a whole, so a reader sees the old one or the new one. Keys it does
+not know are left alone by a reader; a change that older readers would misread raises the version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from truetap.errors import DamagedRunError, StoreError
+from truetap.store.layout import MANIFEST, is_table, is_worker
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+
+FORMAT = "truetap-run"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` says.
+
+    Attributes:
+        created: When the run was begun, ISO 8601.
+        truetap: Version of truetap that wrote it.
+        tables: For every table and worker, how many segments were begun.
+        metadata: The user's own.
+        complete: Whether the run ended as intended.
+    """
+
+    created: str
+    truetap: str
+    tables: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+    complete: bool = False
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        tables = {name: {"segments": dict(workers)} for name, workers in self.tables.items()}
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "created": self.created,
+            "truetap": self.truetap,
+            "tables": tables,
+            "metadata": self.metadata,
+            "complete": self.complete,
+        }
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def writer_version() -> str:
+    """The version of truetap that is running."""
+    try:
+        return importlib.metadata.version("truetap")
+    except importlib.metadata.PackageNotFoundError:  # run from its source folder
+        return "unknown"
+
+
+def checked_metadata(metadata: Mapping[str, JSON]) -> dict[str, JSON]:
+    """A copy of the user's metadata, as JSON would give it back.
+
+    Raises:
+        StoreError: It isn't JSON.
+    """
+    try:
+        copied = json.loads(json.dumps(metadata, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(
+            f"Metadata must be JSON: {error}. Received: {metadata!r:.200}. Expected: a dict of strings, "
+            "finite numbers, bools, None, lists and dicts; convert the others, e.g. with float() or str()."
+        ) from error
+    if not isinstance(copied, dict):
+        raise StoreError(f"Metadata must be a dict. Received: {metadata!r:.200}.")
+    return copied
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest of a run, on the disk before it is seen.
+
+    Raises:
+        StoreError: It can't be written; the old one is left as it was.
+    """
+    path = folder / MANIFEST
+    temporary = folder / f".{MANIFEST}.{os.getpid()}"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(manifest.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # what is reported is why the write failed
+            temporary.unlink()
+        raise StoreError(f"Could not write {str(path)!r}: {error.strerror or error}.") from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a run.
+
+    Raises:
+        FileNotFoundError: There is none.
+        StoreError: It is another program's, or of a version that this truetap can't read.
+        DamagedRunError: It isn't what a writer writes.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedRunError(
+            f"{str(path)!r} is not JSON: {error}. It is replaced as a whole, so another program "
+            "changed it, or the disk did. Restore it from a copy; the tables beside it may be whole."
+        ) from error
+    return _parse(path, content)
+
+
+def _parse(path: Path, content: Any) -> Manifest:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise StoreError(
+            f"{str(path)!r} belongs to no truetap run. Received: format {found!r:.80}. Expected: {FORMAT!r}."
+        )
+    version = content.get("version")
+    if type(version) is int and version > VERSION:
+        raise StoreError(
+            f"The run at {str(path.parent)!r} is of a newer format. Received: version {version}. Expected: "
+            f"version {VERSION}, which this truetap ({writer_version()}) reads. Upgrade truetap to read it."
+        )
+    if type(version) is not int or version != VERSION:
+        raise _damaged(path, "version", version)
+    for key, kind in (("created", str), ("truetap", str), ("metadata", dict), ("complete", bool)):
+        if not isinstance(content.get(key), kind):
+            raise _damaged(path, key, content.get(key))
+    return Manifest(
+        created=content["created"],
+        truetap=content["truetap"],
+        tables=_parse_tables(path, content.get("tables")),
+        metadata=content["metadata"],
+        complete=content["complete"],
+    )
+
+
+def _parse_tables(path: Path, tables: Any) -> dict[str, dict[str, int]]:
+    if not isinstance(tables, dict):
+        raise _damaged(path, "tables", tables)
+    parsed: dict[str, dict[str, int]] = {}
+    for name, entry in tables.items():
+        workers = entry.get("segments") if isinstance(entry, dict) else None
+        if not is_table(name) or not isinstance(workers, dict):
+            raise _damaged(path, "tables", {name: entry})
+        for worker, count in workers.items():
+            if not is_worker(worker) or type(count) is not int or count < 0:
+                raise _damaged(path, "tables", {name: entry})
+        parsed[name] = dict(workers)
+    return parsed
+
+
+def _damaged(path: Path, key: str, value: Any) -> DamagedRunError:
+    return DamagedRunError(
+        f"{str(path)!r} holds {key!r} as no truetap writes it. Received: {value!r:.200}. "
+        "Restore the file from a copy, or repair it by hand."
+    )

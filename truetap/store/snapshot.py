@@ -1,0 +1,111 @@
+"""What of a segment can be read at this moment, told from its log, its size and little more.
+
+Cost: the log is read, of the data only the end of a segment that has no seal: after a crash of the
+machine the last blocks of a file may be zeros although its size is right, so the last commits are
+compared with their checksums until one fits. Commits behind damage are not handed out.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from truetap.errors import StoreError
+from truetap.store.commit_log import Commit, CommitLog, read_commit_log
+from truetap.store.layout import log_file
+from truetap.store.problem import Problem, damage, uncommitted
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The readable part of a segment.
+
+    Attributes:
+        path: The segment's data.
+        commits: Batches that can be read.
+        sealed: The commit of the footer, when the segment was finished and is long enough.
+        problems: What was found on the way.
+    """
+
+    path: Path
+    commits: tuple[Commit, ...]
+    sealed: Commit | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that can be read."""
+        return sum(commit.rows for commit in self.commits)
+
+
+def take_snapshot(path: Path) -> Snapshot:
+    """Look at a segment, finished or not.
+
+    Raises:
+        StoreError: A file is there but can't be read.
+    """
+    try:
+        # The log before the size: what a writer adds in between is simply not seen.
+        log = _log_of(path)
+        return _within_size(path, log)
+    except OSError as error:
+        raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
+
+
+def crc_of(file: int, start: int, end: int) -> int:
+    """The crc32 of a range of an open file, read in pieces."""
+    crc = 0
+    while start < end:
+        piece = os.pread(file, min(_CHUNK, end - start), start)
+        if not piece:
+            break  # shorter than it was; the sum won't fit
+        crc = zlib.crc32(piece, crc)
+        start += len(piece)
+    return crc
+
+
+def _log_of(path: Path) -> CommitLog:
+    try:
+        return read_commit_log(log_file(path))
+    except FileNotFoundError:
+        return CommitLog(problems=(damage(log_file(path), 0, "the commit log is missing"),))
+
+
+def _within_size(path: Path, log: CommitLog) -> Snapshot:
+    problems = list(log.problems)
+    commits, sealed = log.commits, log.sealed
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        if commits or sealed:
+            problems.append(damage(path, 0, "the segment is missing"))
+        return Snapshot(path, (), None, tuple(problems))
+    whole = tuple(commit for commit in commits if commit.end <= size)
+    if sealed and sealed.end > size:
+        problems.append(damage(path, size, f"the file ends here, it was {sealed.end} bytes long"))
+        sealed = None
+    elif len(whole) < len(commits):
+        problems.append(damage(path, size, f"the file ends here, {commits[-1].end} bytes were committed"))
+    if sealed is None and whole:
+        whole = _without_bad_tail(path, whole, problems)
+    committed = sealed.end if sealed else log.commits[-1].end if log.commits else 0
+    if size > committed and not any(problem.damage for problem in log.problems):  # else, who knows
+        problems.append(uncommitted(path, committed, f"{size - committed} bytes after the last commit"))
+    return Snapshot(path, whole, sealed, tuple(problems))
+
+
+def _without_bad_tail(path: Path, commits: tuple[Commit, ...], problems: list[Problem]) -> tuple[Commit, ...]:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        for last in range(len(commits) - 1, -1, -1):
+            start = commits[last - 1].end if last else 0
+            if crc_of(file, start, commits[last].end) == commits[last].crc:
+                return commits[: last + 1]
+            problems.append(damage(path, start, f"bytes up to {commits[last].end} are not those written"))
+    finally:
+        os.close(file)
+    return ()

@@ -1,0 +1,120 @@
+"""One table of a run, as one worker writes it: a folder of segments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+
+from truetap.errors import StoreError
+from truetap.store.gather import Gatherer
+from truetap.store.layout import segment_file
+from truetap.store.segment import SegmentWriter
+from truetap.store.shapes import ShapeTracker
+
+
+class TableWriter:
+    """Appends batches to the segments of one table.
+
+    Args:
+        folder: Folder of this worker's segments, which must exist.
+        segment_bytes: Size after which a segment is sealed.
+        gather_bytes: Size from which a batch is worth a write of its own.
+        announce: Called when a segment was created and before it holds a row.
+    """
+
+    def __init__(self, folder: Path, *, segment_bytes: int, gather_bytes: int, announce: Callable[[], None]) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._gather_bytes = gather_bytes
+        self._announce = announce
+        self._shapes = ShapeTracker()
+        self._gathered = Gatherer()
+        self._segment: SegmentWriter | None = None
+        self._accepted: pa.Schema | None = None
+        self.num_segments = 0
+        self.waiting_since: float | None = None
+
+    def accept(self, schema: pa.Schema) -> None:
+        """Refuse a schema that can't be stored, before anything is taken over.
+
+        Raises:
+            StoreError: A column is dictionary-encoded.
+        """
+        if self._accepted is None or not self._accepted.equals(schema):
+            _refuse_dictionaries(schema)
+            self._accepted = schema
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append a batch: at once when it is big, with others when it is small."""
+        batch = self._shapes.settle(batch)
+        if not self._gathered.fits(batch.schema):
+            self.flush()
+        nbytes = batch.nbytes
+        if nbytes >= self._gather_bytes:
+            self.flush()
+            self._append(batch)
+            return
+        self._gathered.add(batch, nbytes)
+        if self.waiting_since is None:
+            self.waiting_since = time.monotonic()
+        if self._gathered.nbytes >= self._gather_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write and commit what was gathered."""
+        self.waiting_since = None
+        batch = self._gathered.take()
+        if batch is not None:
+            self._append(batch)
+
+    def seal(self) -> None:
+        """Finish the segment being written, if any; the next batch starts another."""
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.seal()
+
+    def _append(self, batch: pa.RecordBatch) -> None:
+        segment = self._segment_for(batch.schema)
+        try:
+            segment.write(batch)
+        except BaseException:  # also Ctrl-C: half a batch may be in the file
+            self._segment = None
+            segment.abandon()
+            raise
+        if segment.size >= self._segment_bytes:
+            self.seal()
+
+    def _segment_for(self, schema: pa.Schema) -> SegmentWriter:
+        if self._segment is not None and not self._segment.schema.equals(schema, check_metadata=True):
+            self.seal()
+        if self._segment is None:
+            number, self.num_segments = self.num_segments, self.num_segments + 1
+            segment = SegmentWriter(segment_file(self._folder, number), schema)
+            try:
+                self._announce()
+            except StoreError:
+                segment.abandon()
+                raise
+            self._segment = segment
+        return self._segment
+
+
+def _refuse_dictionaries(schema: pa.Schema) -> None:
+    for field in schema:
+        if _holds_dictionary(field.type):
+            raise StoreError(
+                "Dictionary-encoded columns can't be stored: each batch must be readable by itself. "
+                f"Received: column {field.name!r} of type {field.type}. Expected: plain values; "
+                "call .dictionary_decode() on the column."
+            )
+
+
+def _holds_dictionary(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _holds_dictionary(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return True
+    return any(_holds_dictionary(kind.field(index).type) for index in range(kind.num_fields))
