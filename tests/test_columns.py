@@ -102,9 +102,7 @@ def test_numpys_string_dtype() -> None:
 
 
 def test_strings_of_higher_rank_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"Strings can be stored as one per sample. Received: shape \(1, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"Strings can be stored as one per sample. Received: shape \(1, 2\)"):
         columns.encode(np.array([["a", "b"]]))
 
 
@@ -132,9 +130,7 @@ def test_empty_batches_of_varying_shape(shape: tuple[int, ...]) -> None:
 
 
 def test_a_column_of_varying_shape() -> None:
-    batches = [
-        columns.record_batch([("x", np.full((2, length, 3), length))], frozenset("x")) for length in (4, 2, 5)
-    ]
+    batches = [columns.record_batch([("x", np.full((2, length, 3), length))], frozenset("x")) for length in (4, 2, 5)]
     assert batches[0].schema.equals(batches[1].schema, check_metadata=True)
     assert columns.is_variable(batches[0].schema.field("x"))
     read = [through_file(batch) for batch in batches]

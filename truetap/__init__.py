@@ -24,6 +24,7 @@ from truetap.errors import (
     TaskError,
     TruetapError,
     TruetapWarning,
+    UnknownMetricError,
     UnlabelledDataError,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "TaskError",
     "TruetapError",
     "TruetapWarning",
+    "UnknownMetricError",
     "UnlabelledDataError",
     "__version__",
     "check_alignment",

@@ -44,6 +44,17 @@ class _Compiled:
     runner: Runner
 
 
+@dataclass(slots=True)
+class _Started:
+    """A batch whose step was started: on JAX its results may still be on their way."""
+
+    number: int
+    ids: Array | None
+    parts: Parts
+    step: PairStep
+    results: dict[str, Any]
+
+
 # Steps by model: a second call on the same model traces nothing. Freed with the model.
 _STEPS: weakref.WeakKeyDictionary[Any, list[_Compiled]] = weakref.WeakKeyDictionary()
 
@@ -68,21 +79,23 @@ class Collector:
         self._reader = reader
         self._inputs = inputs
         self._backend = current()
-        self._compiled = _compiled(model, {} if layers is None else select(layers).resolve(model))
+        self._layers = {} if layers is None else select(layers).resolve(model)
+        self._compiled: _Compiled | None = None
         self._x_shape: Any = ""
         self._columns: tuple[str, ...] | None = None
 
     @property
     def about(self) -> About:
         """What is known after the first batch; the notices so far."""
-        step, facts = self._compiled.step, self._reader.facts
-        outputs = step.outputs or Outputs(("",), ("",), "")
+        facts = self._reader.facts
+        step = None if self._compiled is None else self._compiled.step
+        outputs = Outputs(("",), ("",), "") if step is None or step.outputs is None else step.outputs
         return About(
             outputs=outputs.names,
             shape=outputs.shape,
             x_shape=self._x_shape,
             columns=self._columns,
-            hints=step.hints,
+            hints={} if step is None else step.hints,
             class_names=facts.class_names,
             source=facts.kind,
             model=self._model.name,
@@ -98,21 +111,30 @@ class Collector:
         Args:
             ahead: Whether one batch may be started before the previous one is handed out.
         """
-        waiting: tuple[Read, Parts, list[Any]] | None = None
+        waiting: _Started | None = None
         try:
             for read in self._reader:
-                parts = self._prepared(read.parts)
-                started = (read, parts, self._compiled.runner(self._arguments(parts)))
+                started = self._start(read)
                 if waiting is not None:
-                    yield self._rows(*waiting)
+                    yield self._rows(waiting)
                 waiting = started
                 if not ahead:
-                    yield self._rows(*started)
+                    yield self._rows(started)
                     waiting = None
             if waiting is not None:
-                yield self._rows(*waiting)
+                yield self._rows(waiting)
         finally:
+            if self._compiled is not None:
+                self._compiled.runner.close()
+
+    def _start(self, read: Read) -> _Started:
+        parts = self._prepared(read.parts)
+        arguments = self._arguments(parts)
+        compiled = _compiled(self._model, self._layers, _form(arguments))
+        if self._compiled is not None and compiled is not self._compiled:
             self._compiled.runner.close()
+        self._compiled = compiled
+        return _Started(read.step, read.ids, parts, compiled.step, compiled.runner(arguments))
 
     def _prepared(self, parts: Parts) -> Parts:
         x, self._columns = _model_inputs(self._model, parts.x)
@@ -133,19 +155,19 @@ class Collector:
             "y_mask": y_mask,
         }
 
-    def _rows(self, read: Read, parts: Parts, results: list[Any]) -> pa.RecordBatch:
-        step = self._compiled.step
+    def _rows(self, started: _Started) -> pa.RecordBatch:
+        step, parts = started.step, started.parts
         for said in step.said:
             notice(self._reader.notices, said)
         assert step.outputs is not None  # known since the step has run
-        fetched = dict(zip(step.columns, self._backend.fetch(results), strict=True))
         x = parts.host_x()
         prints = fingerprint(x)
         columns: dict[str, Array] = {
-            "sample_id": prints if read.ids is None else read.ids,
+            "sample_id": prints if started.ids is None else started.ids,
             "fingerprint": prints,
-            "step": np.full(parts.size, read.step, np.int32),
+            "step": np.full(parts.size, started.number, np.int32),
         }
+        fetched = self._backend.fetch(started.results)
         columns |= self._labels(parts, step.outputs, fetched)
         columns |= {name: _checked_rows(name, values, parts.size) for name, values in fetched.items()}
         if self._inputs:
@@ -193,9 +215,10 @@ def _model_inputs(model: Any, x: Any) -> tuple[Any, tuple[str, ...] | None]:
     A functional model takes its inputs by name. One with a single input of another name takes the
     only column there is.
     """
-    if not isinstance(x, Mapping) or not hasattr(model, "input_names"):
+    inputs = getattr(model, "inputs", None)  # None for a subclassed model, which takes x as it is
+    if not isinstance(x, Mapping) or not inputs:
         return x, None
-    names = list(model.input_names)
+    names = [tensor.name for tensor in inputs]
     if set(names) <= set(x):
         chosen = {name: x[name] for name in names}
         as_dict = len(names) > 1 or isinstance(model.input, Mapping)
@@ -218,10 +241,16 @@ def _checked_rows(name: str, values: Array, size: int) -> Array:
     return values
 
 
-def _compiled(model: Any, layers: Mapping[str, Any]) -> _Compiled:
+def _form(arguments: dict[str, Any]) -> tuple[Any, ...]:
+    """Structure and ranks of a batch: what a step says of its trace holds for batches of one form."""
+    return tuple((path, None if leaf is None else len(leaf.shape)) for path, leaf in flatten(arguments).items())
+
+
+def _compiled(model: Any, layers: Mapping[str, Any], form: tuple[Any, ...]) -> _Compiled:
     """The step for a model, reused while nothing that was traced into it has changed."""
     compile_loss = getattr(model, "_compile_loss", None)
     key = (
+        form,
         tuple(layers),
         model.run_eagerly,
         model.jit_compile,

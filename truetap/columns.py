@@ -77,7 +77,9 @@ def decode(column: pa.Array) -> Array:
     kind = column.type
     if isinstance(kind, pa.FixedShapeTensorType):
         if len(column) == 0 or 0 in kind.shape:
-            return np.zeros((len(column), *kind.shape), kind.value_type.to_pandas_dtype())
+            # Not to_pandas_dtype(), for which older versions of pyarrow need pandas.
+            empty = pa.array([], kind.value_type).to_numpy(zero_copy_only=False)
+            return np.zeros((len(column), *kind.shape), empty.dtype)
         return np.asarray(column.to_numpy_ndarray())
     if isinstance(kind, pa.BaseExtensionType) and kind.extension_name == _VARIABLE.decode():
         return _decode_variable(column.storage)

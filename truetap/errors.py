@@ -10,6 +10,7 @@
     ├── ModelError               the model can't be run: not Keras', not built, not callable
     ├── LayerError               a layer selection matches nothing, or can't be observed
     ├── TaskError                labels or metrics were asked for that the values don't have
+    │   └── UnknownMetricError   a metric that an evaluation doesn't have
     └── StoreError               a run can't be written or read
         ├── RunExistsError       the folder holds another run
         └── DamagedRunError      what is on disk isn't what was written
@@ -44,6 +45,7 @@ __all__ = [
     "TaskError",
     "TruetapError",
     "TruetapWarning",
+    "UnknownMetricError",
     "UnlabelledDataError",
     "near_names",
 ]
@@ -95,6 +97,12 @@ class LayerError(TruetapError, ValueError):
 
 class TaskError(TruetapError, ValueError):
     """Labels or metrics were asked for that the recorded values don't have."""
+
+
+class UnknownMetricError(TaskError, KeyError):
+    """A metric was asked for that this evaluation doesn't have."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
 
 
 class StoreError(TruetapError, OSError):

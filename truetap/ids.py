@@ -58,7 +58,8 @@ def _int64(array: Array) -> Array:
 
 
 def _objects(array: Array) -> Array:
-    values = [item.decode() if isinstance(item, bytes) else item for item in array.tolist()]
+    values = [item.item() if isinstance(item, np.generic) else item for item in array.tolist()]
+    values = [item.decode() if isinstance(item, bytes) else item for item in values]
     if all(isinstance(item, int) and not isinstance(item, bool) for item in values):
         try:
             return np.asarray(values, dtype=np.int64)

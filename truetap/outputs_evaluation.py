@@ -74,9 +74,8 @@ def _one(
         spec = tasks.infer(samples.pairs(), hint, task)
 
     def chunks() -> Iterator[Chunk]:
-        for batch in samples.record_batches:
-            if len(batch):
-                yield _chunk(batch)
+        for batch in rows.uniform(samples.record_batches):
+            yield _chunk(batch)
 
     options: dict[str, Any] = {"weighted": weighted, "bins": bins}
     if spec.task is not Task.REGRESSION:

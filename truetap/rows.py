@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from truetap.columns import concatenate, decode, is_variable, record_batch
 
-__all__ = ["array", "as_table", "column_names", "names", "parts", "take"]
+__all__ = ["array", "as_table", "column_names", "names", "parts", "take", "uniform"]
 
 Array = npt.NDArray[Any]
 
@@ -31,22 +32,29 @@ def column_names(batches: Sequence[pa.RecordBatch]) -> list[str]:
     return list(batches[0].schema.names) if len(batches) else []
 
 
-def parts(batches: Sequence[pa.RecordBatch], column: str) -> Iterator[Array]:
-    """A column's values, batch by batch."""
+def uniform(batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows in pieces within which every tensor column has one shape; slices, no copies."""
     for batch in batches:
-        if len(batch):
-            yield from _decoded(batch, column)
+        edges = {0, len(batch)}
+        for field in batch.schema:
+            if is_variable(field):
+                extents = np.asarray(_storage(batch.column(field.name)).field("shape").flatten())
+                shapes = extents.reshape(len(batch), -1)
+                edges |= set((np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1).tolist())
+        ordered = sorted(edges)
+        for start, stop in pairwise(ordered):
+            yield batch.slice(start, stop - start)
 
 
-def _decoded(batch: pa.RecordBatch, column: str) -> Iterator[Array]:
-    values = batch.column(column)
-    if not is_variable(batch.schema.field(column)):
-        yield decode(values)
-        return
-    shapes = np.asarray(values.field("shape").flatten()).reshape(len(values), -1)
-    edges = np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1
-    for start, stop in zip([0, *edges], [*edges, len(values)], strict=True):
-        yield decode(values.slice(start, stop - start))
+def _storage(column: pa.Array) -> pa.Array:
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def parts(batches: Sequence[pa.RecordBatch], column: str) -> Iterator[Array]:
+    """A column's values, piece by piece."""
+    for batch in batches:
+        for piece in uniform([batch.select([column])]):
+            yield decode(piece.column(0))
 
 
 def array(batches: Sequence[pa.RecordBatch], column: str) -> Array:
@@ -67,9 +75,9 @@ def take(batches: Sequence[pa.RecordBatch], indices: Array) -> pa.RecordBatch:
     for column in batches[0].schema.names:
         chosen = []
         for (batch, places), number in zip(needed, np.unique(owner), strict=True):
-            values = concatenate(list(_decoded(batch, column)))
+            values = array([batch], column)
             chosen.append(values[indices[places] - starts[number]])
-        empty = concatenate(list(_decoded(batches[0], column)))[:0] if not chosen else None
+        empty = array(batches[:1], column)[:0] if not chosen else None
         columns.append((column, empty if empty is not None else concatenate(chosen)[back]))
     return record_batch(columns)
 
@@ -82,8 +90,5 @@ def as_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
     fields = [{batch.schema.field(name).type for batch in batches} for name in batches[0].schema.names]
     changing = [name for name, kinds in zip(batches[0].schema.names, fields, strict=True) if len(kinds) > 1]
     variable = frozenset(changing)
-    same = [
-        record_batch([(name, concatenate(list(_decoded(batch, name)))) for name in batch.schema.names], variable)
-        for batch in batches
-    ]
+    same = [record_batch([(name, array([batch], name)) for name in batch.schema.names], variable) for batch in batches]
     return pa.Table.from_batches(same)

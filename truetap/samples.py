@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from truetap import rows
 from truetap.about import About, column
-from truetap.columns import concatenate
+from truetap.columns import concatenate, decode
 from truetap.data.reader import notice
 from truetap.errors import DataError, StructureError, TaskError, near_names
 from truetap.identity import Naming
@@ -26,7 +26,7 @@ from truetap.output_view import OutputView
 from truetap.seen import Seen, look
 from truetap.structure import unflatten
 from truetap.tasks import Hint, OutputTask, Task, infer, pred_labels, true_labels
-from truetap.timesteps import flat_steps
+from truetap.timesteps import flat_steps, valid_steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -280,7 +280,7 @@ class Samples:
         name = self._named("")
         spec = self.task(name)
         errors = []
-        for y_true, y_pred in self.pairs(name):
+        for y_true, y_pred, _ in self.pairs(name):
             if spec.task is Task.REGRESSION:
                 error = np.abs(np.asarray(y_pred, np.float64) - y_true)
             else:
@@ -301,7 +301,7 @@ class Samples:
             TaskError: The output has one prediction per sample.
         """
         name = self._named("")
-        flat = [flat_steps(batch, name) for batch in self._batches]
+        flat = [flat_steps(batch, name) for batch in rows.uniform(self._batches)]
         return Samples(flat, replace(self.about, outputs=("",), shape=""))
 
     @cached_property
@@ -444,13 +444,14 @@ class Samples:
         """The rows as they are held: Arrow record batches, perhaps memory-mapped."""
         return self._batches
 
-    def pairs(self, output: str = "") -> Iterator[tuple[Array, Array]]:
-        """Truth and prediction, arrays of shape (rows, ...), batch by batch."""
+    def pairs(self, output: str = "") -> Iterator[tuple[Array, Array, Array | None]]:
+        """Truth, prediction and mask (or None), arrays of shape (rows, ...), batch by batch."""
         name = self._named(output)
         truth, pred = column("y_true", name), column("y_pred", name)
         if truth not in rows.column_names(self._batches):
             raise TaskError(f"The output {name!r} has no labels in the data. Expected: labels for it.")
-        yield from zip(rows.parts(self._batches, truth), rows.parts(self._batches, pred), strict=True)
+        for batch in rows.uniform(self._batches):
+            yield decode(batch.column(truth)), decode(batch.column(pred)), valid_steps(batch, name)
 
     def _labels(self, kind: str, function: Any) -> Any:
         found = {}

@@ -33,7 +33,6 @@ class PairStep:
     Attributes:
         model: A weak reference to the Keras model.
         layers: The layers to watch, by path.
-        columns: The names of the tensors that the step returns; known after the first run.
         outputs: The model's outputs; known after the first run.
         hints: What the model and its loss say of each output; known after the first run.
         said: What tracing found worth saying.
@@ -41,13 +40,12 @@ class PairStep:
 
     model: Callable[[], Any]
     layers: Mapping[str, Any]
-    columns: tuple[str, ...] = ()
     outputs: Outputs | None = None
     hints: dict[str, Hint] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
-    def __call__(self, batch: dict[str, Any]) -> list[Any]:
-        """Runs on `{"x", "y", "sample_weight", "y_mask"}`; returns the tensors named by `columns`."""
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Runs on `{"x", "y", "sample_weight", "y_mask"}`; returns tensors by the names of their columns."""
         with observed(self.layers) as watched:
             y_pred = self._forward(batch["x"])
         outputs = self.outputs = declared_outputs(self.model(), y_pred)
@@ -64,9 +62,8 @@ class PairStep:
             results["weighted_loss"] = found.weighted
         backend = current()
         results |= {f"layers/{path}": backend.dense(value)[0] for path, value in watched.items()}
-        self.columns = tuple(results)
         self.said = found.said
-        return list(results.values())
+        return results
 
     def _forward(self, x: Any) -> Any:
         model = self.model()
@@ -83,6 +80,8 @@ class PairStep:
             mask = keras_mask(value)
             dense[name], ragged = current().dense(value)
             mask = ragged if mask is None else mask
+            if mask is not None and not _fits(mask, dense[name]):
+                mask = None  # a mask of the inputs that an averaging layer handed on: it masks nothing here
             of_labels = y_masks.get(name)
             if of_labels is not None:
                 mask = of_labels if mask is None else keras.ops.logical_and(mask, of_labels)
@@ -113,6 +112,14 @@ class PairStep:
                     f"({type(error).__name__}: {first}). The pairs are complete without it."
                 ]
             )
+
+
+def _fits(mask: Any, value: Any) -> bool:
+    """Whether a mask lies over the leading axes of an output; unknown extents fit anything."""
+    shape, extent = tuple(value.shape), tuple(mask.shape)
+    if len(extent) > len(shape):
+        return False
+    return all(a is None or b is None or a == b for a, b in zip(extent, shape, strict=False))
 
 
 def _joined(path: tuple[str | int, ...], outputs: Outputs) -> str:

@@ -26,8 +26,7 @@ def valid_steps(batch: pa.RecordBatch, output: str) -> Array | None:
     for name in (column("sample_weight", output), "sample_weight"):
         if name in names:
             weight = array([batch], name)
-            pred = batch.schema.field(column("y_pred", output)).type
-            if weight.ndim > 1 and weight.shape[1:] != (1,) and pa.types.is_null(pred) is False:
+            if weight.ndim > 1 and weight.shape[1:] != (1,):
                 return np.asarray(weight != 0)
     return None
 

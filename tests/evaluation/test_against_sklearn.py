@@ -57,18 +57,14 @@ def test_multiclass(weighted: bool) -> None:
     }
     for average in ("macro", "weighted"):
         numbers = sk.precision_recall_fscore_support(t, label, average=average, sample_weight=w)
-        expected |= dict(
-            zip((f"precision_{average}", f"recall_{average}", f"f1_{average}"), numbers[:3], strict=True)
-        )
+        expected |= dict(zip((f"precision_{average}", f"recall_{average}", f"f1_{average}"), numbers[:3], strict=True))
     if not weighted:  # scikit-learn has no weights for one-vs-rest of several classes
         expected["roc_auc_macro"] = sk.roc_auc_score(t, p, multi_class="ovr")
     assert {name: got[name] for name in expected} == pytest.approx(expected)
     table = sk.precision_recall_fscore_support(t, label, sample_weight=w)
     for row, *numbers in zip(got.per_class, *table, strict=True):
         assert (row.precision, row.recall, row.f1, row.support) == pytest.approx(numbers)
-        assert row.roc_auc == pytest.approx(
-            sk.roc_auc_score(t == row.index, p[:, row.index], sample_weight=w)
-        )
+        assert row.roc_auc == pytest.approx(sk.roc_auc_score(t == row.index, p[:, row.index], sample_weight=w))
     np.testing.assert_allclose(got.confusion, sk.confusion_matrix(t, label, sample_weight=w))  # type: ignore[arg-type]
 
 
@@ -85,9 +81,7 @@ def test_multilabel(weighted: bool) -> None:
     }
     for average in ("macro", "micro"):
         numbers = sk.precision_recall_fscore_support(t, label, average=average, sample_weight=w)
-        expected |= dict(
-            zip((f"precision_{average}", f"recall_{average}", f"f1_{average}"), numbers[:3], strict=True)
-        )
+        expected |= dict(zip((f"precision_{average}", f"recall_{average}", f"f1_{average}"), numbers[:3], strict=True))
     assert dict(got.metrics) == pytest.approx(expected)
     table = sk.precision_recall_fscore_support(t, label, sample_weight=w)
     for row, *numbers in zip(got.per_class, *table, strict=True):

@@ -18,8 +18,9 @@ TAGS = OutputTask(Task.MULTICLASS, logits=False, classes=C, positions=1)
 LENGTHS = RNG.integers(1, T + 1, N)
 MASK = np.arange(T) < LENGTHS[:, None]
 Y = np.where(MASK, RNG.integers(0, C, (N, T)), 0)
-P = 0.5 * softmax_rows(RNG, N, T, C) + 0.5 * np.eye(C)[Y]
+P = 0.75 * softmax_rows(RNG, N, T, C) + 0.25 * np.eye(C)[Y]
 RIGHT = P.argmax(-1) == Y
+assert 0.3 < RIGHT.mean() < 0.9
 
 
 @pytest.mark.parametrize("size", [None, 1, 7])
@@ -48,6 +49,11 @@ def test_weights_of_steps_and_of_sequences() -> None:
     assert got["exact_match"] == pytest.approx(np.average((RIGHT | ~MASK).all(1), weights=rows))
 
 
+def test_a_step_of_weight_0_may_be_wrong_in_an_exact_match() -> None:
+    got = run(Chunk(Y, P, weight=RIGHT * 1.0), TAGS, 7, weighted=True)
+    assert got["exact_match"] == 1
+
+
 def test_batches_padded_to_lengths_of_their_own() -> None:
     chunks = [Chunk(Y[:9, :3], P[:9, :3], MASK[:9, :3]), Chunk(Y[9:], P[9:], MASK[9:])]
     got = evaluate(lambda: iter(chunks), TAGS)
@@ -66,6 +72,9 @@ def test_labels_that_mean_ignore_are_left_out_and_said() -> None:
     assert "1 positions with label 255 were left out: it means 'not labelled'." in got.notes
     background = OutputTask(Task.MULTICLASS, False, C, positions=1, ignore_class=0)
     assert run(Chunk(Y, P), background, 7)["accuracy"] == pytest.approx(RIGHT[Y > 0].mean())
+    other = np.where(Y == 0, 17, Y)
+    background = OutputTask(Task.MULTICLASS, False, C, positions=1, ignore_class=17)
+    assert run(Chunk(other, P), background, 7)["accuracy"] == pytest.approx(RIGHT[Y > 0].mean())
     marked[2, 0] = C
     with pytest.raises(TaskError, match="Received: label 4 for an output of 4 classes"):
         run(Chunk(marked, P), TAGS)
@@ -86,7 +95,7 @@ def test_regression_by_timestep() -> None:
 @pytest.mark.parametrize("channel", [False, True])
 def test_segmentation_has_iou(channel: bool) -> None:
     y = RNG.integers(0, C, (5, 8, 9))
-    p = 0.5 * softmax_rows(RNG, 5, 8, 9, C) + 0.5 * np.eye(C)[y]
+    p = 0.75 * softmax_rows(RNG, 5, 8, 9, C) + 0.25 * np.eye(C)[y]
     spec = OutputTask(Task.MULTICLASS, logits=False, classes=C, positions=2)
     got = run(Chunk(y[..., None] if channel else y, p), spec, 2)
     expected = sk.jaccard_score(y.ravel(), p.argmax(-1).ravel(), average=None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import top_k_accuracy_score
 
 from truetap.evaluation import Chunk
 from truetap.tasks import OutputTask, Task
 
-from .pairs import BINARY, MULTICLASS, Array, pairs, run
+from .pairs import BINARY, MULTICLASS, Array, pairs, run, softmax_rows
 
 
 def ece_by_hand(confidence: Array, right: Array, weight: Array, bins: int) -> float:
@@ -36,6 +37,19 @@ def test_calibration(spec: OutputTask, weighted: bool, bins: int) -> None:
     assert got.calibration is not None
     assert got.calibration.count.sum() == pytest.approx(weight.sum())
     assert len(got.calibration.edges) == bins + 1
+
+
+def test_bins_are_closed_on_the_right() -> None:
+    got = run(Chunk(np.array([0, 1, 1]), np.array([0.5, 0.75, 1.0])), BINARY, bins=4)
+    assert got.calibration is not None
+    np.testing.assert_array_equal(got.calibration.count, [0, 1, 1, 1])
+
+
+def test_equal_scores_count_for_top_5_as_in_scikit_learn() -> None:
+    rng = np.random.default_rng(2)
+    y, p = rng.integers(0, 7, 300), np.round(softmax_rows(rng, 300, 7), 1)
+    spec = OutputTask(Task.MULTICLASS, logits=True, classes=7)
+    assert run(Chunk(y, p), spec)["top_5_accuracy"] == pytest.approx(top_k_accuracy_score(y, p, k=5))
 
 
 def test_log_loss_of_logits_doesnt_saturate() -> None:

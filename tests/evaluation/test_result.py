@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from truetap.evaluation import Chunk, Evaluation, UnknownMetricError
+from truetap.errors import UnknownMetricError
+from truetap.evaluation import Chunk, Evaluation
 from truetap.tasks import OutputTask, Task
 
 from .pairs import BINARY, MULTICLASS, REGRESSION, SPECS, pairs, run

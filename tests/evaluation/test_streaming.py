@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from truetap.evaluation import Chunk, Evaluation
 from truetap.evaluation.confusion import Confusion
@@ -83,10 +84,18 @@ def test_cells_are_merged_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_weighted_quantiles_count_whole_weights() -> None:
-    values, weights = np.array([3.0, 1.0, 2.0, 9.0]), np.array([2.0, 1.0, 3.0, 0.0])
+    values, weights = np.array([3.0, 1.0, 2.0, 9.0, -1.0]), np.array([2.0, 1.0, 3.0, 0.0, 0.0])
     repeated = np.repeat(values, weights.astype(int))
     expected = np.quantile(repeated, [0.0, 0.3, 0.5, 0.9, 1.0], method="inverted_cdf")
     np.testing.assert_array_equal(quantile(values, (0.0, 0.3, 0.5, 0.9, 1.0), weights), expected)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_class_of_no_weight_doesnt_enter_averages(size: int) -> None:
+    y = np.arange(99) % 3
+    chunk = Chunk(y, np.eye(7)[np.roll(y, 1) % 2], weight=(y < 2) * 1.0)
+    expected = f1_score(y[y < 2], (np.roll(y, 1) % 2)[y < 2], average="macro")
+    assert run(chunk, MULTICLASS, size, weighted=True)["f1_macro"] == pytest.approx(expected)
 
 
 def test_loss_is_the_mean_over_samples() -> None:

@@ -62,9 +62,7 @@ def test_ordinal_of_one_rank() -> None:
 def test_constant_target_has_no_r2() -> None:
     got = run(Chunk(np.ones((4, 2)), np.ones((4, 2))), REGRESSION)
     assert np.isnan(got["r2"])
-    assert got.notes == (
-        "r2 is undefined: it needs two samples, targets that vary, and numbers that are finite.",
-    )
+    assert got.notes == ("r2 is undefined: it needs two samples, targets that vary, and numbers that are finite.",)
     got = run(Chunk(np.array([[1, 1], [1, 2.0]]), np.array([[1, 1], [1, 2.0]])), REGRESSION)
     assert got["r2"] == 1
     assert got.notes[0].startswith("r2 leaves out 1 of 2 outputs")
@@ -105,9 +103,7 @@ def test_names_that_dont_match() -> None:
 def test_slices_equal_their_samples_alone(spec: OutputTask) -> None:
     chunk = pairs(spec.task)
     members = np.arange(200) % 3 == 0
-    parts = evaluate_slices(
-        lambda: iter(chunked(chunk, 17)), spec, {"third": members, "none": np.zeros(200, bool)}
-    )
+    parts = evaluate_slices(lambda: iter(chunked(chunk, 17)), spec, {"third": members, "none": np.zeros(200, bool)})
     assert chunk.loss is not None
     alone = run(Chunk(chunk.y_true[members], chunk.y_pred[members], loss=chunk.loss[members]), spec)
     assert dict(parts["third"].metrics) == pytest.approx(dict(alone.metrics))

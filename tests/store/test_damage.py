@@ -188,9 +188,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     at = "worker-00000/seg-00000"
     assert without(f"{at}1.arrow") == ["the segment is missing"]
     assert without(f"{at}1.log") == ["the commit log is missing"]
-    assert without(f"{at}1.arrow", f"{at}1.log", f"{at}2.arrow", f"{at}2.log") == [
-        "segments 1 to 2 are missing"
-    ]
+    assert without(f"{at}1.arrow", f"{at}1.log", f"{at}2.arrow", f"{at}2.log") == ["segments 1 to 2 are missing"]
     last = f"worker-00000/seg-{count - 1:06d}"
     assert without(f"{last}.arrow", f"{last}.log") == [f"segments {count - 1} to {count - 1} are missing"]
     assert without("worker-00000") == [f"the folder is missing, with {count} segments"]

@@ -8,14 +8,14 @@ next batch is prepared while a step runs.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import keras
 import numpy as np
 
-from truetap.backends.protocol import Step
+from truetap.backends.protocol import Array, Step
 
 
 class JaxRunner:
@@ -26,7 +26,7 @@ class JaxRunner:
         self._model = ref
         self._state: tuple[list[Any], list[Any]] | None = None
 
-        def stateless(trainable: list[Any], others: list[Any], batch: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+        def stateless(trainable: list[Any], others: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
             model = ref()
             variables = [*model.trainable_variables, *model.non_trainable_variables]
             mapping = list(zip(variables, [*trainable, *others], strict=True))
@@ -41,7 +41,7 @@ class JaxRunner:
         jitted = not model.run_eagerly and model.jit_compile
         self._run = jax.jit(stateless) if jitted else stateless
 
-    def __call__(self, batch: dict[str, Any]) -> list[Any]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         if self._state is None:
             model = self._model()
             self._state = (
@@ -51,7 +51,7 @@ class JaxRunner:
         trainable, others = self._state
         results, others = self._run(trainable, others, batch)
         self._state = (trainable, others)
-        return results
+        return dict(results)
 
     def close(self) -> None:
         """Puts the state that moved on back on the model."""
@@ -83,8 +83,8 @@ class JaxBackend:
     def dense(self, value: Any) -> tuple[Any, Any]:
         return value, None
 
-    def fetch(self, values: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        return [np.asarray(value) for value in values]
+    def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
+        return {name: np.asarray(value) for name, value in results.items()}
 
 
 BACKEND = JaxBackend()

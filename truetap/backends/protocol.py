@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Backend", "Runner", "Step"]
 
 Array = npt.NDArray[Any]
 
-# The computation of one batch, written once with keras.ops: a structure of tensors in, a flat list
-# of tensors out. It runs under a trace on TensorFlow and JAX, eagerly on torch.
-Step = Callable[[dict[str, Any]], list[Any]]
+# The computation of one batch, written once with keras.ops: a structure of tensors in, tensors by name
+# out. It runs under a trace on TensorFlow and JAX, eagerly on torch.
+Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Runner(Protocol):
     """A step made ready for a model: compiled where the backend compiles."""
 
-    def __call__(self, batch: dict[str, Any]) -> list[Any]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Runs the step on one batch; the results are still the backend's own tensors."""
 
     def close(self) -> None:
@@ -46,5 +45,5 @@ class Backend(Protocol):
     def dense(self, value: Any) -> tuple[Any, Any]:
         """A tensor of the model's as a dense one, and the mask (n, T) of what is real if it was ragged."""
 
-    def fetch(self, values: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+    def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
         """Results as NumPy arrays; waits for them where the backend runs ahead."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from truetap.backends.protocol import Step
+from truetap.backends.protocol import Array, Step
 from truetap.structure import map_leaves
 
 
@@ -21,8 +21,8 @@ class TensorFlowRunner:
             plain = tf.autograph.experimental.do_not_convert(step)
             self._run = tf.function(plain, reduce_retracing=True, jit_compile=bool(model.jit_compile))
 
-    def __call__(self, batch: dict[str, Any]) -> list[Any]:
-        return list(self._run(map_leaves(_to_tensor, batch)))
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return dict(self._run(map_leaves(_to_tensor, batch)))
 
     def close(self) -> None:
         """Nothing was changed."""
@@ -54,8 +54,8 @@ class TensorFlowBackend:
         padded = value.to_tensor()
         return padded, tf.sequence_mask(value.row_lengths(), tf.shape(padded)[1])
 
-    def fetch(self, values: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        return [np.asarray(value) for value in values]
+    def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
+        return {name: np.asarray(value) for name, value in results.items()}
 
 
 BACKEND = TensorFlowBackend()

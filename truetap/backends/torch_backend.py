@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import torch
 
-from truetap.backends.protocol import Step
+from truetap.backends.protocol import Array, Step
+from truetap.backends.tensors import to_host
 from truetap.structure import map_leaves
 
 
@@ -23,12 +24,12 @@ class TorchRunner:
         compiled = not model.run_eagerly and model.jit_compile
         self._run = torch.compile(step) if compiled else step
 
-    def __call__(self, batch: dict[str, Any]) -> list[Any]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         if self._was_training is None:
             self._was_training = self._model().training
             self._model().eval()
         with torch.no_grad():
-            return list(self._run(map_leaves(_to_device, batch)))
+            return dict(self._run(map_leaves(_to_device, batch)))
 
     def close(self) -> None:
         """Puts the module back into the mode it was in."""
@@ -62,8 +63,8 @@ class TorchBackend:
     def dense(self, value: Any) -> tuple[Any, Any]:
         return value, None
 
-    def fetch(self, values: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        return [(value.float() if value.dtype == torch.bfloat16 else value).detach().cpu().numpy() for value in values]
+    def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
+        return {name: to_host(value) for name, value in results.items()}
 
 
 BACKEND = TorchBackend()

@@ -8,7 +8,7 @@ for metrics during training: those are Keras'.
 from truetap.evaluation.chunk import Chunk
 from truetap.evaluation.evaluator import evaluate
 from truetap.evaluation.probability import Calibration
-from truetap.evaluation.result import ClassRow, Evaluation, OutputRow, StepRow, UnknownMetricError
+from truetap.evaluation.result import ClassRow, Evaluation, OutputRow, StepRow
 from truetap.evaluation.slices import evaluate_slices
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Evaluation",
     "OutputRow",
     "StepRow",
-    "UnknownMetricError",
     "evaluate",
     "evaluate_slices",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truetap.errors import TaskError, near_names
+from truetap.errors import TaskError, UnknownMetricError, near_names
 from truetap.evaluation.show import as_html, as_rich, as_text
 from truetap.tasks.task import Array, Task
 
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from truetap.evaluation.probability import Calibration
-
-
-class UnknownMetricError(TaskError, KeyError):
-    """A metric was asked for that this evaluation doesn't have."""
-
-    __str__ = Exception.__str__  # KeyError would show the repr of the message
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,132 @@
+"""How the benchmarks measure: ratios of two pieces of work, run in turns in one process.
+
+Absolute times say little on a shared machine; two things run one after the other see the same
+machine. So each repetition gives one ratio, and what is reported is their median with the smallest
+and the largest.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Ratio", "compare", "facts", "table", "write_section"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Seconds of the work measured and of what it is held against, one of each per repetition."""
+
+    ours: tuple[float, ...]
+    plain: tuple[float, ...]
+
+    @property
+    def each(self) -> list[float]:
+        """Ours over plain, pair by pair."""
+        return [a / b for a, b in zip(self.ours, self.plain, strict=True)]
+
+    @property
+    def median(self) -> float:
+        """The median of the pairs' ratios."""
+        return statistics.median(self.each)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The smallest and the largest ratio of a pair."""
+        return min(self.each), max(self.each)
+
+    def inverse(self) -> Ratio:
+        """Plain over ours: how many times faster ours is."""
+        return Ratio(self.plain, self.ours)
+
+
+def compare(
+    ours: Callable[[Any], object],
+    plain: Callable[[Any], object],
+    *,
+    pairs: int,
+    fresh: Callable[[], Any] = lambda: None,
+    warm: bool = True,
+) -> Ratio:
+    """Times both in turns: ours, plain, ours, plain, and so on.
+
+    Args:
+        ours: The work to measure; called with what `fresh` returned.
+        plain: What it is held against.
+        pairs: Repetitions.
+        fresh: Makes what a single call needs, outside the timed part.
+        warm: Whether each runs once untimed before.
+    """
+    if warm:
+        ours(fresh())
+        plain(fresh())
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(pairs):
+        for work, seconds in zip((ours, plain), times, strict=True):
+            needed = fresh()
+            gc.collect()
+            began = time.perf_counter()
+            work(needed)
+            seconds.append(time.perf_counter() - began)
+    return Ratio(tuple(times[0]), tuple(times[1]))
+
+
+def facts(packages: Sequence[str]) -> list[tuple[str, str]]:
+    """What a reader needs to judge the numbers: date, machine size, versions. No name, no path."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages if _installed(name))
+    return [
+        ("date", datetime.datetime.now(datetime.UTC).date().isoformat()),
+        ("machine", f"{_cores()} cores ({platform.machine()}), {memory:.0f} GB memory, {platform.system()}"),
+        ("versions", f"Python {platform.python_version()}, {versions}"),
+    ]
+
+
+def load() -> float:
+    """Processes that wanted a core in the last minute, on average."""
+    return os.getloadavg()[0]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_section(path: Path, heading: str, body: str, introduction: str) -> None:
+    """Puts a section in the place of the one with that heading, or after the others.
+
+    Args:
+        path: A Markdown file; made with the introduction if there is none.
+        heading: The section's heading, of the second level.
+        body: What stands under it.
+        introduction: What stands above the first section.
+    """
+    whole = path.read_text() if path.exists() else introduction
+    head, *sections = whole.rstrip().split("\n## ")
+    bodies = dict(section.split("\n", 1) for section in sections)
+    bodies[heading] = f"\n{body}\n"
+    parts = [head.rstrip(), *(f"## {name}\n\n{text.strip()}" for name, text in bodies.items())]
+    path.write_text("\n\n".join(parts) + "\n")
+
+
+def _cores() -> int:
+    known = getattr(os, "sched_getaffinity", None)
+    return len(known(0)) if known is not None else os.cpu_count() or 1
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""The public face: its names, and that importing it loads no backend."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import truetap
+
+NAMES = (
+    "Alignment DamagedRunError DataEndedEarly DataError DataWarning Evaluation IdError LayerError LengthError "
+    "ModelError Run RunExistsError Samples StoreError StructureError TaskError TruetapError TruetapWarning "
+    "UnknownMetricError UnlabelledDataError __version__ check_alignment collect ground_truth open select stream "
+    "with_ids"
+).split(" ")
+
+
+def test_names_are_pinned() -> None:
+    assert sorted(truetap.__all__) == sorted(NAMES)
+    assert dir(truetap) == truetap.__all__
+
+
+def test_every_name_resolves() -> None:
+    for name in NAMES:
+        assert getattr(truetap, name) is not None
+
+
+def test_importing_loads_neither_keras_nor_a_backend() -> None:
+    code = (
+        "import sys, truetap; truetap.TruetapError; "
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'sklearn', 'pandas', 'pyarrow'} & set(sys.modules); "
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_module_never_hides_a_public_name() -> None:
+    """Importing `truetap.x` binds the module to `truetap.x`: a public `x` would be gone."""
+    code = (
+        "import pkgutil, truetap; names = {m.name for m in pkgutil.iter_modules(truetap.__path__)}; "
+        "print(sorted(names & set(truetap.__all__)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
