@@ -2,7 +2,8 @@
 
 Absolute times say little on a shared machine; two things run one after the other see the same
 machine. So each repetition gives one ratio, and what is reported is their median with the smallest
-and the largest.
+and the largest. Beside the time on the clock stands the CPU time of all threads, which other
+processes disturb less.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import gc
 import importlib.metadata
 import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,30 +21,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ratio", "compare", "facts", "table", "write_section"]
+__all__ = ["Ratio", "compare", "facts", "load", "peak_megabytes", "table", "write_section"]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One run: seconds on the clock, and CPU seconds of all threads of the process."""
+
+    wall: float
+    cpu: float
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Seconds of the work measured and of what it is held against, one of each per repetition."""
+    """Runs of the work measured and of what it is held against, one of each per repetition."""
 
-    ours: tuple[float, ...]
-    plain: tuple[float, ...]
+    ours: tuple[Timed, ...]
+    plain: tuple[Timed, ...]
 
     @property
-    def each(self) -> list[float]:
-        """Ours over plain, pair by pair."""
-        return [a / b for a, b in zip(self.ours, self.plain, strict=True)]
+    def wall(self) -> list[float]:
+        """Ours over plain on the clock, pair by pair."""
+        return [a.wall / b.wall for a, b in zip(self.ours, self.plain, strict=True)]
 
     @property
     def median(self) -> float:
-        """The median of the pairs' ratios."""
-        return statistics.median(self.each)
+        """The median of the ratios on the clock."""
+        return statistics.median(self.wall)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The smallest and the largest ratio of a pair."""
-        return min(self.each), max(self.each)
+        """The smallest and the largest ratio on the clock."""
+        return min(self.wall), max(self.wall)
+
+    @property
+    def cpu(self) -> float:
+        """The median of the ratios of CPU time."""
+        return statistics.median(a.cpu / b.cpu for a, b in zip(self.ours, self.plain, strict=True))
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """The shortest run of each on the clock, in seconds."""
+        return min(run.wall for run in self.ours), min(run.wall for run in self.plain)
 
     def inverse(self) -> Ratio:
         """Plain over ours: how many times faster ours is."""
@@ -69,15 +89,18 @@ def compare(
     if warm:
         ours(fresh())
         plain(fresh())
-    times: tuple[list[float], list[float]] = ([], [])
+    runs: tuple[list[Timed], list[Timed]] = ([], [])
     for _ in range(pairs):
-        for work, seconds in zip((ours, plain), times, strict=True):
-            needed = fresh()
-            gc.collect()
-            began = time.perf_counter()
-            work(needed)
-            seconds.append(time.perf_counter() - began)
-    return Ratio(tuple(times[0]), tuple(times[1]))
+        for work, timed in zip((ours, plain), runs, strict=True):
+            timed.append(_timed(work, fresh()))
+    return Ratio(tuple(runs[0]), tuple(runs[1]))
+
+
+def _timed(work: Callable[[Any], object], needed: Any) -> Timed:
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    work(needed)
+    return Timed(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def facts(packages: Sequence[str]) -> list[tuple[str, str]]:
@@ -94,6 +117,18 @@ def facts(packages: Sequence[str]) -> list[tuple[str, str]]:
 def load() -> float:
     """Processes that wanted a core in the last minute, on average."""
     return os.getloadavg()[0]
+
+
+def peak_megabytes() -> float:
+    """The highest resident memory of this process so far.
+
+    On Linux from /proc: the `ru_maxrss` of a child begins at what its parent held, not at 0.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

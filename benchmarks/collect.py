@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import numpy as np
-from _measure import Ratio, compare, facts, load, table, write_section
+from _measure import Ratio, compare, facts, load, peak_megabytes, table, write_section
 
 import truetap as tt
 
@@ -63,13 +62,13 @@ class Result:
     met: bool | None
 
     def cells(self) -> list[str]:
-        """What, ratio, spread, seconds, aim."""
+        """One for each of the columns."""
         met = {None: "", True: " (met)", False: " (missed)"}[self.met]
         if self.ratio is None:
-            return [self.what, self.shown, "", "", self.aim + met]
+            return [self.what, self.shown, "", "", "", self.aim + met]
         low, high = self.ratio.spread
-        seconds = f"{min(self.ratio.ours):.3g} / {min(self.ratio.plain):.3g}"
-        return [self.what, self.shown, f"{low:.2f} to {high:.2f}", seconds, self.aim + met]
+        seconds = "{:.3g} / {:.3g}".format(*self.ratio.best)
+        return [self.what, self.shown, f"{low:.2f} to {high:.2f}", f"{self.ratio.cpu:.2f} x", seconds, self.aim + met]
 
 
 # --- the models and the data ------------------------------------------------------------------------
@@ -210,17 +209,17 @@ WIDE = 4_000  # outputs per row: 16 kB
 
 def memory(small: int, large: int) -> Iterator[Result]:
     """The peak of a process of its own that writes so many rows with `to=`; in memory beside it."""
-    peaks = {rows: peak_megabytes(rows, "to") for rows in (small, large)}
+    peaks = {rows: peak_of_child(rows, "to") for rows in (small, large)}
     growth = peaks[large] / peaks[small]
     what = f"peak memory of `to=`, {WIDE:,} outputs a row: {large:,} rows / {small:,} rows"
     shown = f"{growth:.2f} x ({peaks[large]:,.0f} / {peaks[small]:,.0f} MB)"
     yield Result(what, None, shown, "within 10%", growth <= 1.1)
-    held = {rows: peak_megabytes(rows, "memory") for rows in (small, large)}
+    held = {rows: peak_of_child(rows, "memory") for rows in (small, large)}
     shown = f"{held[large] / held[small]:.2f} x ({held[large]:,.0f} / {held[small]:,.0f} MB)"
     yield Result("the same without `to=`, for comparison", None, shown, "none set", None)
 
 
-def peak_megabytes(rows: int, where: str) -> float:
+def peak_of_child(rows: int, where: str) -> float:
     """The highest resident memory of a child process, as that process reports it."""
     command = [sys.executable, __file__, "--child", where, "--rows", str(rows)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -245,9 +244,8 @@ def child(rows: int, where: str) -> None:
         samples = tt.collect(model, batches(), to=to, verbose=0)
         if len(samples) != rows:
             sys.exit(f"{len(samples)} rows came instead of {rows}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         del samples  # before the files go
-    print(peak / 2**10 if sys.platform != "darwin" else peak / 2**20)
+    print(peak_megabytes())
 
 
 # --- the command ------------------------------------------------------------------------------------
@@ -286,7 +284,7 @@ def main() -> None:
     said = facts(("truetap", "keras", *PACKAGES[backend], "numpy", "pyarrow"))
     said.append(("load", f"{before:.1f} before, {load():.1f} after"))
     said.append(("size", f"{'--quick, ' if asked.quick else ''}batches of {BATCH} rows"))
-    columns = ("what", "median", "of a repetition", "best seconds", "aim")
+    columns = ("what", "median", "lowest to highest", "CPU time", "best seconds", "aim")
     body = table(columns, rows) + "\n\n" + "\n".join(f"- {name}: {text}" for name, text in said)
     print(f"## collect on {backend}\n\n{body}")
     if asked.write:

@@ -7,12 +7,36 @@ import sys
 
 import truetap
 
-NAMES = (
-    "Alignment DamagedRunError DataEndedEarly DataError DataWarning Evaluation IdError LayerError LengthError "
-    "ModelError Run RunExistsError Samples StoreError StructureError TaskError TruetapError TruetapWarning "
-    "UnknownMetricError UnlabelledDataError __version__ check_alignment collect ground_truth open select stream "
-    "with_ids"
-).split(" ")
+NAMES = [
+    "Alignment",
+    "DamagedRunError",
+    "DataEndedEarly",
+    "DataError",
+    "DataWarning",
+    "Evaluation",
+    "IdError",
+    "LayerError",
+    "LengthError",
+    "ModelError",
+    "Run",
+    "RunExistsError",
+    "Samples",
+    "StoreError",
+    "StructureError",
+    "TaskError",
+    "TruetapError",
+    "TruetapWarning",
+    "UnknownMetricError",
+    "UnlabelledDataError",
+    "__version__",
+    "check_alignment",
+    "collect",
+    "ground_truth",
+    "open",
+    "select",
+    "stream",
+    "with_ids",
+]
 
 
 def test_names_are_pinned() -> None:

@@ -1,4 +1,4 @@
-"""Runs a reader's batches through a model and turns each into one Arrow record batch.
+"""Runs a reader's batches through a model and turns each into columns of rows.
 
 The next batch is prepared while a step runs where the backend runs ahead (JAX); a source that can't
 be read again is never drawn from before its batch is asked for.
@@ -14,12 +14,10 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from truetap.about import About, column
 from truetap.backends import Runner, current
 from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
-from truetap.columns import record_batch
 from truetap.data.element import Parts
 from truetap.data.reader import Read, Reader, notice
 from truetap.errors import DataError, ModelError
@@ -32,6 +30,7 @@ from truetap.structure import flatten, leaves, map_leaves, skeleton
 __all__ = ["Collector"]
 
 Array = npt.NDArray[Any]
+Columns = dict[str, Array]
 
 
 @dataclass(slots=True)
@@ -48,9 +47,10 @@ class _Compiled:
 class _Started:
     """A batch whose step was started: on JAX its results may still be on their way."""
 
-    number: int
-    ids: Array | None
-    parts: Parts
+    kept: Columns
+    y: Any
+    sample_weight: Any
+    size: int
     step: PairStep
     results: dict[str, Any]
 
@@ -105,8 +105,8 @@ class Collector:
             notices=tuple(self._reader.notices),
         )
 
-    def batches(self, *, ahead: bool) -> Iterator[pa.RecordBatch]:
-        """The rows of each batch.
+    def batches(self, *, ahead: bool) -> Iterator[Columns]:
+        """The rows of each batch as columns by name.
 
         Args:
             ahead: Whether one batch may be started before the previous one is handed out.
@@ -116,84 +116,90 @@ class Collector:
             for read in self._reader:
                 started = self._start(read)
                 if waiting is not None:
-                    yield self._rows(waiting)
+                    yield self._finish(waiting)
                 waiting = started
                 if not ahead:
-                    yield self._rows(started)
+                    yield self._finish(started)
                     waiting = None
             if waiting is not None:
-                yield self._rows(waiting)
+                yield self._finish(waiting)
         finally:
             if self._compiled is not None:
                 self._compiled.runner.close()
 
     def _start(self, read: Read) -> _Started:
-        parts = self._prepared(read.parts)
-        arguments = self._arguments(parts)
+        """Starts the step, and takes from the batch what is kept: its memory may be filled anew."""
+        parts = read.parts
+        x, self._columns = _model_inputs(self._model, parts.x)
+        arguments = self._arguments(x, parts)
         compiled = _compiled(self._model, self._layers, _form(arguments))
         if self._compiled is not None and compiled is not self._compiled:
             self._compiled.runner.close()
         self._compiled = compiled
-        return _Started(read.step, read.ids, parts, compiled.step, compiled.runner(arguments))
+        results = compiled.runner(arguments)
+        host_x = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), x)
+        prints = fingerprint(host_x)
+        kept: Columns = {
+            "sample_id": prints if read.ids is None else read.ids,
+            "fingerprint": prints,
+            "step": np.full(parts.size, read.step, np.int32),
+        }
+        if self._inputs:
+            kept |= {column("inputs", p): np.array(leaf) for p, leaf in flatten(host_x).items() if leaf is not None}
+            self._x_shape = skeleton(host_x)
+        return _Started(kept, _kept(parts.y), _kept(parts.sample_weight), parts.size, compiled.step, results)
 
-    def _prepared(self, parts: Parts) -> Parts:
-        x, self._columns = _model_inputs(self._model, parts.x)
-        return Parts(x, parts.y, parts.sample_weight, parts.size)
-
-    def _arguments(self, parts: Parts) -> dict[str, Any]:
-        ragged = any(is_ragged(leaf) for leaf in leaves(parts.y))
+    def _arguments(self, x: Any, parts: Parts) -> dict[str, Any]:
         y, y_mask = parts.y, None
-        if ragged:
-            y = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), parts.y)
-            y_mask = map_leaves(lambda leaf: ragged_to_padded(leaf)[1] if is_ragged(leaf) else None, parts.y)
-        native = self._backend.is_native
-        host = lambda leaf: leaf if leaf is None or native(leaf) else to_host(leaf)  # noqa: E731
+        if any(is_ragged(leaf) for leaf in leaves(y)):
+            y_mask = map_leaves(lambda leaf: ragged_to_padded(leaf)[1] if is_ragged(leaf) else None, y)
+            y = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), y)
+        weight = parts.sample_weight
         return {
-            "x": map_leaves(host, parts.x),
-            "y": map_leaves(host, y),
-            "sample_weight": None if parts.sample_weight is None else map_leaves(host, parts.sample_weight),
+            "x": map_leaves(self._argument, x),
+            "y": map_leaves(self._argument, y),
+            "sample_weight": None if weight is None else map_leaves(self._argument, weight),
             "y_mask": y_mask,
         }
 
-    def _rows(self, started: _Started) -> pa.RecordBatch:
-        step, parts = started.step, started.parts
+    def _argument(self, leaf: Any) -> Any:
+        if leaf is None or self._backend.is_native(leaf):
+            return leaf
+        host = to_host(leaf)
+        # a backend may use the very memory it is given, and run behind: a buffer filled anew would be read
+        return host if self._reader.facts.fresh else np.array(host)
+
+    def _finish(self, started: _Started) -> Columns:
+        step = started.step
         for said in step.said:
             notice(self._reader.notices, said)
         assert step.outputs is not None  # known since the step has run
-        x = parts.host_x()
-        prints = fingerprint(x)
-        columns: dict[str, Array] = {
-            "sample_id": prints if started.ids is None else started.ids,
-            "fingerprint": prints,
-            "step": np.full(parts.size, started.number, np.int32),
-        }
         fetched = self._backend.fetch(started.results)
-        columns |= self._labels(parts, step.outputs, fetched)
-        columns |= {name: _checked_rows(name, values, parts.size) for name, values in fetched.items()}
-        if self._inputs:
-            columns |= {column("inputs", path): leaf for path, leaf in flatten(x).items() if leaf is not None}
-            self._x_shape = skeleton(x)
-        return record_batch(columns.items())
+        for name, values in fetched.items():
+            _check_rows(name, values, started.size)
+        columns = started.kept | self._labels(started, step.outputs, fetched)
+        return columns | fetched
 
-    def _labels(self, parts: Parts, outputs: Outputs, fetched: Mapping[str, Array]) -> dict[str, Array]:
-        y_true, said = pair(parts.y, outputs)
+    def _labels(self, started: _Started, outputs: Outputs, fetched: Columns) -> Columns:
+        y_true, said = pair(started.y, outputs)
         if said is not None:
             notice(self._reader.notices, said)
         columns = {
-            column("y_true", name): align(to_host(value), fetched[column("y_pred", name)].shape)
+            column("y_true", name): align(value, fetched[column("y_pred", name)].shape)
             for name, value in y_true.items()
             if value is not None
         }
-        if parts.sample_weight is None:
+        if started.sample_weight is None:
             return columns
-        weights, _ = pair(parts.sample_weight, outputs, what="sample weights")
+        weights, _ = pair(started.sample_weight, outputs, what="sample weights")
         if len(set(map(id, weights.values()))) == 1:  # one weight for all outputs
-            columns["sample_weight"] = to_host(next(iter(weights.values())))
-        else:
-            columns |= {
-                column("sample_weight", name): to_host(value) for name, value in weights.items() if value is not None
-            }
-        return columns
+            return columns | {"sample_weight": next(iter(weights.values()))}
+        return columns | {column("sample_weight", n): value for n, value in weights.items() if value is not None}
+
+
+def _kept(structure: Any) -> Any:
+    """Copies on the host: the user's arrays may change, their buffers be filled anew."""
+    return map_leaves(lambda leaf: None if leaf is None else np.array(to_host(leaf)), structure)
 
 
 def _check(model: Any) -> None:
@@ -232,13 +238,12 @@ def _model_inputs(model: Any, x: Any) -> tuple[Any, tuple[str, ...] | None]:
     )
 
 
-def _checked_rows(name: str, values: Array, size: int) -> Array:
+def _check_rows(name: str, values: Array, size: int) -> None:
     if values.ndim == 0 or len(values) != size:
         raise ModelError(
             f"{name!r} has no row per sample. Received: shape {values.shape} for a batch of {size} samples. "
             "Expected: the first axis to be the batch's; reduce it in the model, or leave that layer out."
         )
-    return values
 
 
 def _form(arguments: dict[str, Any]) -> tuple[Any, ...]:

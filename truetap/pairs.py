@@ -10,14 +10,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
 from truetap.collector import Collector
-from truetap.columns import concatenate
+from truetap.columns import concatenate, record_batch
 from truetap.data import open_source
 from truetap.data.reader import Reader
 from truetap.errors import DataEndedEarly, DataError, IdError, TruetapError
+from truetap.held import Held
 from truetap.identified import Identified
 from truetap.progress import Progress
 from truetap.samples import Samples
@@ -128,8 +127,8 @@ def stream(
 
 
 def _streamed(collector: Collector, reader: Reader) -> Iterator[Samples]:
-    for rows in collector.batches(ahead=not reader.facts.one_shot):
-        yield Samples([rows], collector.about)
+    for batch in collector.batches(ahead=not reader.facts.one_shot):
+        yield Samples(Held([batch]), collector.about)
     _check_end(reader, None)
 
 
@@ -201,16 +200,16 @@ def _reader(
 
 
 def _in_memory(collector: Collector, reader: Reader, verbose: str | int) -> Samples:
-    rows: list[pa.RecordBatch] = []
+    held = []
     try:
         with Progress("collect", reader.expected_steps, verbose) as bar:
             for batch in collector.batches(ahead=True):
-                rows.append(batch)
-                bar.advance(len(batch))
+                held.append(batch)
+                bar.advance(len(batch["sample_id"]))
     except DataError as error:
-        error.samples = Samples(rows, collector.about) if rows else None
+        error.samples = Samples(Held(held), collector.about) if held else None
         raise
-    samples = Samples(rows, collector.about, expected_ids=reader.expected_ids)
+    samples = Samples(Held(held), collector.about, expected_ids=reader.expected_ids)
     return _finished(samples, reader)
 
 
@@ -219,8 +218,8 @@ def _to_disk(collector: Collector, reader: Reader, to: str | os.PathLike[str], v
         for batch in collector.batches(ahead=True):
             if reader.steps_read <= 2:  # known after the first batch; notices may come with the second
                 writer.update_metadata({"collect": collector.about.to_json()})
-            writer.write("samples", batch)
-            bar.advance(len(batch))
+            writer.write("samples", record_batch(batch.items()))
+            bar.advance(len(batch["sample_id"]))
         writer.update_metadata({"collect": collector.about.to_json()})
     run = RunReader(to)
     samples = Samples(run.batches("samples"), collector.about, expected_ids=reader.expected_ids)

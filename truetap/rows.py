@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from truetap.columns import concatenate, decode, is_variable, record_batch
+from truetap.held import Held
 
 __all__ = ["array", "as_table", "column_names", "names", "parts", "take", "uniform"]
 
@@ -29,6 +30,8 @@ def names(batches: Sequence[pa.RecordBatch], kind: str) -> dict[str, str]:
 
 def column_names(batches: Sequence[pa.RecordBatch]) -> list[str]:
     """The columns that the rows have."""
+    if isinstance(batches, Held):
+        return batches.column_names
     return list(batches[0].schema.names) if len(batches) else []
 
 
@@ -59,6 +62,8 @@ def parts(batches: Sequence[pa.RecordBatch], column: str) -> Iterator[Array]:
 
 def array(batches: Sequence[pa.RecordBatch], column: str) -> Array:
     """A whole column; rows of differing shape are padded with zeros."""
+    if isinstance(batches, Held):
+        return batches.array(column)
     return concatenate(list(parts(batches, column)))
 
 

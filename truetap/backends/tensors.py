@@ -82,8 +82,6 @@ def to_host(value: Any) -> Array:
         return np.asarray(value.toarray())
     if hasattr(value, "todense") and is_sparse(value):
         return np.asarray(value.todense())
-    if hasattr(value, "numpy") and tensorflow is not None and isinstance(value, tensorflow.Tensor):
-        return np.asarray(value.numpy())
     if hasattr(value, "to_numpy"):  # pandas, Polars, Arrow
         return _column(value)
     return np.asarray(value)

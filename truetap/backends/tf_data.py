@@ -41,6 +41,7 @@ class TFDatasetSource:
             num_batches=cardinality if cardinality >= 0 else None,
             num_samples=len(files) if files is not None else None,
             infinite=cardinality == -1,
+            fresh=True,
             shuffles=shuffles,
             class_names=as_names(getattr(self._data, "class_names", None)),
             expected_ids=None if files is None else np.asarray(files, dtype=object),
@@ -147,6 +148,7 @@ class IdentifiedDataset:
             kind="tf.data.Dataset with ids",
             num_batches=plain.num_batches,
             infinite=plain.infinite,
+            fresh=True,
             shuffles=plain.shuffles,
             class_names=as_names(self.class_names),
         )

@@ -45,6 +45,7 @@ class LoaderSource:
         return Facts(
             kind="torch DataLoader",
             num_batches=None if stream else len(loader),
+            fresh=True,
             num_samples=len(dataset) if hasattr(dataset, "__len__") and not stream else None,
             shuffles=None if stream else not in_order,
             class_names=as_names(getattr(dataset, "classes", None)),
@@ -102,6 +103,7 @@ class IdentifiedLoader:
         return Facts(
             kind="torch DataLoader with ids",
             num_batches=plain.num_batches,
+            fresh=True,
             num_samples=plain.num_samples,
             shuffles=plain.shuffles,
             class_names=plain.class_names,

@@ -52,6 +52,7 @@ class ArraySource:
             num_batches=-(-self._rows // self._batch_size),
             num_samples=self._rows,
             shuffles=False,
+            fresh=True,
         )
 
     def draw(self, limit: int | None) -> Iterator[Drawn]:

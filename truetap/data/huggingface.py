@@ -35,6 +35,7 @@ class HuggingFaceSource:
             num_batches=None if rows is None else -(-rows // self._batch_size),
             num_samples=rows,
             shuffles=False if rows is not None else None,
+            fresh=True,
             class_names=as_names(names),
         )
 

@@ -37,6 +37,8 @@ class Facts:
         num_samples: Samples in one pass; None when unknown.
         infinite: Whether it is known to have no end.
         one_shot: Whether a second pass can't be had: drawing ahead would lose batches.
+        fresh: Whether every batch has memory of its own. A user's generator may fill the same buffer
+            again, so a batch must be done with before the next is drawn.
         shuffles: Whether its order is known to differ from the order of the data behind it;
             None when that can't be told.
         class_names: Names of the classes, when the source carries them.
@@ -48,6 +50,7 @@ class Facts:
     num_samples: int | None = None
     infinite: bool = False
     one_shot: bool = False
+    fresh: bool = False
     shuffles: bool | None = None
     class_names: tuple[str, ...] | None = None
     expected_ids: Array | None = field(default=None, compare=False)
