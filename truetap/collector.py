@@ -113,8 +113,17 @@ class Collector:
         """
         waiting: _Started | None = None
         try:
-            for read in self._reader:
-                started = self._start(read)
+            reads = iter(self._reader)
+            while True:
+                try:
+                    read = next(reads, None)
+                    started = None if read is None else self._start(read)
+                except BaseException:  # also an interrupt: what has run is not lost
+                    if waiting is not None:
+                        yield self._finish(waiting)
+                    raise
+                if started is None:
+                    break
                 if waiting is not None:
                     yield self._finish(waiting)
                 waiting = started
@@ -130,6 +139,7 @@ class Collector:
     def _start(self, read: Read) -> _Started:
         """Starts the step, and takes from the batch what is kept: its memory may be filled anew."""
         parts = read.parts
+        _check_labels(parts.y)
         x, self._columns = _model_inputs(self._model, parts.x)
         arguments = self._arguments(x, parts)
         compiled = _compiled(self._model, self._layers, _form(arguments))
@@ -200,6 +210,16 @@ class Collector:
 def _kept(structure: Any) -> Any:
     """Copies on the host: the user's arrays may change, their buffers be filled anew."""
     return map_leaves(lambda leaf: None if leaf is None else np.array(to_host(leaf)), structure)
+
+
+def _check_labels(y: Any) -> None:
+    for path, leaf in flatten(y).items():
+        kind = "" if leaf is None else str(leaf.dtype).lower()
+        if any(word in kind for word in ("str", "object", "<u", "|s")):
+            raise DataError(
+                f"Labels are numbers. Received: labels {path!r} of dtype {leaf.dtype}. Expected: int or float; make "
+                "class indices of names, such as names, y = np.unique(y, return_inverse=True)."
+            )
 
 
 def _check(model: Any) -> None:

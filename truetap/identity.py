@@ -52,6 +52,11 @@ class Naming:
         reader = Reader(open_source(data), steps=steps, ids=ids, labelled=False)
         prints, names = [], []
         for read in reader:
+            if read.ids is None and reader.facts.shuffles:
+                raise IdError(
+                    f"Row numbers name samples only in an order that stays, and this {reader.facts.kind} shuffles. "
+                    "Expected: the data before the shuffling, or data that carry ids (tt.with_ids)."
+                )
             x = read.parts.host_x()
             if columns and isinstance(x, Mapping) and set(columns) <= set(x):
                 x = {key: x[key] for key in columns}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from truetap.backends.tensors import is_array, to_host
 from truetap.errors import IdError
 
-__all__ = ["as_ids", "repeated"]
+__all__ = ["as_ids", "check_unique", "repeated"]
 
 Array = npt.NDArray[Any]
 
@@ -78,6 +78,18 @@ def _objects(array: Array) -> Array:
         f"Ids are all whole numbers or all strings. Received: {' and '.join(kinds)}. Expected: one kind; "
         "str(id) makes strings of them."
     )
+
+
+def check_unique(ids: Array) -> None:
+    """Refuses names that stand more than once.
+
+    Raises:
+        IdError: With some of them.
+    """
+    twice = repeated(ids)
+    if len(twice):
+        shown = ", ".join(repr(item) for item in twice[:5].tolist())
+        raise IdError(f"Ids name samples, so each may stand once. Received: {len(twice)} repeated, such as {shown}.")
 
 
 def repeated(ids: Array) -> Array:

@@ -168,6 +168,8 @@ def ground_truth(
     for read in reader:
         shape = skeleton(read.parts.y)
         for path, leaf in flatten(read.parts.y).items():
+            if leaf is None:  # an output without labels
+                continue
             parts.setdefault(path, []).append(ragged_to_padded(leaf) if is_ragged(leaf) else to_host(leaf))
     if not parts:
         raise DataError(f"The {reader.facts.kind} is empty: it gave no batch. Expected: one or more.")

@@ -53,7 +53,7 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
         if truth is None:
             continue
         values, valid = _element_losses(each.loss, truth, pred, mask)
-        trouble = _trouble(each.loss, values, pred)
+        trouble = _trouble(each.loss, values, truth, pred)
         if trouble is not None:
             found.said.append(trouble)
             if len(values.shape) == 0 or values.shape[0] != pred.shape[0]:
@@ -78,6 +78,9 @@ def _element_losses(loss: Any, y_true: Any, y_pred: Any, mask: Any) -> tuple[Any
     in_mask = mask if mask is not None else keras_mask(y_pred)
     y_pred = keras.tree.map_structure(lambda v: _keep_logits(v, loss.dtype), y_pred)
     y_true = keras.tree.map_structure(lambda v: ops.convert_to_tensor(v, dtype=loss.dtype), y_true)
+    if mask is not None and len(mask.shape) == len(y_true.shape) == len(y_pred.shape) and y_pred.shape[-1] != 1:
+        # Steps along the last axis, which a loss averages over: one at a time, so that padding doesn't count.
+        y_true, y_pred = ops.expand_dims(y_true, -1), ops.expand_dims(y_pred, -1)
     values = loss.call(y_true, y_pred)
     out_mask = keras_mask(values)  # such as ignore_class
     valid = None
@@ -124,7 +127,20 @@ def _weighted(values: Any, valid: Any, weight: Any) -> Any:
     return None if weight is None else _per_sample(values * weight, valid)
 
 
-def _trouble(loss: Any, values: Any, y_pred: Any) -> str | None:
+def _broadcasts(loss: Any, y_true: Any, y_pred: Any) -> bool:
+    """Whether the loss lets (n,) meet (n, 1): lengths 2 and 3 trouble any other one."""
+    ranks = {len(y_true.shape): y_true, len(y_pred.shape): y_pred}
+    if set(ranks) != {1, 2} or ranks[2].shape[-1] != 1:
+        return False
+    true, pred = ((2,), (3, 1)) if len(y_true.shape) == 1 else ((2, 1), (3,))
+    try:
+        loss.call(ops.ones(true, loss.dtype), ops.ones(pred, loss.dtype))
+    except Exception:  # each backend has its own; that there is one is the answer
+        return False
+    return True
+
+
+def _trouble(loss: Any, values: Any, y_true: Any, y_pred: Any) -> str | None:
     shape, pred_shape = tuple(values.shape), tuple(y_pred.shape)
     if len(shape) == 0 or (shape[0] is not None and pred_shape[0] is not None and shape[0] != pred_shape[0]):
         return (
@@ -132,11 +148,12 @@ def _trouble(loss: Any, values: Any, y_pred: Any) -> str | None:
             f"{pred_shape}), so there is no loss per sample, and sample weights lose their meaning in it. "
             "Return one value per sample: average over axis=-1 only."
         )
-    if len(shape) >= len(pred_shape) and len(shape) == 2 and pred_shape[-1] == 1 and shape[1] != 1:
+    if _broadcasts(loss, y_true, y_pred):
+        true_text, pred_text = ("(n,)", "(n, 1)") if len(y_true.shape) == 1 else ("(n, 1)", "(n,)")
         return (
-            f"The loss {loss.name!r} returned shape {shape} for outputs of shape {pred_shape}: labels of shape "
-            "(n,) were broadcast against (n, 1) to a table of n by n, and training minimises that. Give the "
-            "labels the shape (n, 1), or make the loss a function, whose ranks Keras aligns."
+            f"The loss {loss.name!r} broadcasts labels of shape {true_text} against outputs of shape {pred_text} to a "
+            f"table of n by n, and training minimises that. Give the labels the shape {pred_text}, or make the loss "
+            "a function, whose ranks Keras aligns."
         )
     return None
 

@@ -62,6 +62,9 @@ class PairStep:
             results["weighted_loss"] = found.weighted
         backend = current()
         results |= {f"layers/{path}": backend.dense(value)[0] for path, value in watched.items()}
+        idle = [path for path in self.layers if not _ran(path, watched)]
+        if idle:
+            found.said.append(f"These layers were selected and did not run in this forward pass: {', '.join(idle)}.")
         self.said = found.said
         return results
 
@@ -103,7 +106,13 @@ class PairStep:
             losses = output_losses(model, truth, pred)
             self.hints = hints(model, outputs, losses)
             packed = None if weights is None else outputs.pack(weights)
-            return sample_losses(losses, truth, pred, packed, outputs.pack(masks))
+            found = sample_losses(losses, truth, pred, packed, outputs.pack(masks))
+            if losses and type(model).compute_loss is not keras.Model.compute_loss:
+                found.said.append(
+                    "The model has its own compute_loss. The loss per sample is that of model.compile(loss=…), which "
+                    "may not be what the model trains on."
+                )
+            return found
         except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RuntimeError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             return SampleLosses(
@@ -120,6 +129,10 @@ def _fits(mask: Any, value: Any) -> bool:
     if len(extent) > len(shape):
         return False
     return all(a is None or b is None or a == b for a, b in zip(extent, shape, strict=False))
+
+
+def _ran(path: str, watched: Mapping[str, Any]) -> bool:
+    return path in watched or any(key.startswith((f"{path}/", f"{path}#")) for key in watched)
 
 
 def _joined(path: tuple[str | int, ...], outputs: Outputs) -> str:

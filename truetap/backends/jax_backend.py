@@ -1,7 +1,7 @@
 """JAX: a step is a pure function of the model's variables, jitted when the model is.
 
-Non-trainable state (seed generators, a user's counters) moves on from batch to batch as in
-`model.predict`, and is put back on the model when the pass ends. Results are not waited for: the
+Non-trainable state that a step changes (seed generators, a user's counters) moves on from batch to
+batch as in `model.predict`: it is put back on the model after each. Results are not waited for: the
 next batch is prepared while a step runs.
 """
 
@@ -24,41 +24,36 @@ class JaxRunner:
     def __init__(self, model: Any, step: Step) -> None:
         ref: Callable[[], Any] = weakref.ref(model)
         self._model = ref
-        self._state: tuple[list[Any], list[Any]] | None = None
+        self._variables: tuple[list[Any], list[Any]] | None = None
 
-        def stateless(trainable: list[Any], others: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
+        def stateless(trainable: list[Any], others: list[Any], batch: Any) -> tuple[dict[str, Any], dict[int, Any]]:
             model = ref()
-            variables = [*model.trainable_variables, *model.non_trainable_variables]
-            mapping = list(zip(variables, [*trainable, *others], strict=True))
+            state = model.non_trainable_variables
+            mapping = list(zip([*model.trainable_variables, *state], [*trainable, *others], strict=True))
             with keras.StatelessScope(state_mapping=mapping) as scope:
+                before = [scope.get_current_value(variable) for variable in state]
                 results = step(batch)
-            after = []
-            for variable, before in zip(model.non_trainable_variables, others, strict=True):
-                value = scope.get_current_value(variable)
-                after.append(before if value is None else value)
-            return results, after
+                after = [scope.get_current_value(variable) for variable in state]
+            pairs = enumerate(zip(before, after, strict=True))
+            return results, {place: new for place, (old, new) in pairs if new is not old}
 
         jitted = not model.run_eagerly and model.jit_compile
         self._run = jax.jit(stateless) if jitted else stateless
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        if self._state is None:
+        if self._variables is None:
             model = self._model()
-            self._state = (
-                [variable.value for variable in model.trainable_variables],
-                [variable.value for variable in model.non_trainable_variables],
-            )
-        trainable, others = self._state
-        results, others = self._run(trainable, others, batch)
-        self._state = (trainable, others)
+            self._variables = (list(model.trainable_variables), list(model.non_trainable_variables))
+        # Values are read anew for each batch: the model may be trained between two batches of a stream.
+        trainable, state = self._variables
+        results, moved = self._run([each.value for each in trainable], [each.value for each in state], batch)
+        for place, value in moved.items():
+            state[place].assign(value)
         return dict(results)
 
     def close(self) -> None:
-        """Puts the state that moved on back on the model."""
-        if self._state is not None:
-            for variable, value in zip(self._model().non_trainable_variables, self._state[1], strict=True):
-                variable.assign(value)
-        self._state = None
+        """Forgets the model's variables: the next pass looks for them again."""
+        self._variables = None
 
 
 class JaxBackend:

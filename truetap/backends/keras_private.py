@@ -4,7 +4,8 @@
 |---|---|---|
 | `Model._compile_loss`, `CompileLoss._user_loss`, `._user_loss_weights`, `._flat_losses` | the loss of
 each output, by its path, as `compile` resolved it | 3.15.1 |
-| `tensor._keras_mask` | the mask that reaches an output or a loss | 3.15.1 |
+| `keras.src.backend.get_keras_mask` | the mask that reaches an output or a loss (JAX keeps it beside the
+tensor, not on it) | 3.15.1 |
 | `Layer._layers` | the layers inside a layer that is no model | 3.15.1 |
 
 A name that Keras moves raises `ModelError` with that name, not a wrong number.
@@ -12,10 +13,12 @@ A name that Keras moves raises `ModelError` with that name, not a wrong number.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import keras
 
+from truetap.backends.tensors import loaded
 from truetap.errors import ModelError
 
 __all__ = ["OutputLoss", "inner_layers", "keras_mask", "output_losses"]
@@ -50,13 +53,18 @@ def output_losses(model: Any, y_true: Any, y_pred: Any) -> list[OutputLoss]:
         _private(compiled, "_user_loss_weights"),
         output_names=compiled.output_names,
     )
-    fresh.build(y_true, y_pred)
+    with _outside_graph():  # for several outputs it makes metrics, and a tf.function may make no variables
+        fresh.build(y_true, y_pred)
     return [OutputLoss(tuple(each.path), each.loss, each.loss_weights) for each in _private(fresh, "_flat_losses")]
 
 
 def keras_mask(tensor: Any) -> Any:
     """The mask that Keras attached to a tensor, or None."""
-    return getattr(tensor, "_keras_mask", None)
+    return keras.src.backend.get_keras_mask(tensor)
+
+
+def _outside_graph() -> Any:
+    return loaded("tensorflow").init_scope() if keras.backend.backend() == "tensorflow" else nullcontext()
 
 
 def inner_layers(layer: Any) -> list[Any]:

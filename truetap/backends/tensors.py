@@ -26,6 +26,8 @@ def loaded(name: str) -> Any:
 
 def is_ragged(value: Any) -> bool:
     """Whether the value is a `tf.RaggedTensor` or a nested `torch` tensor."""
+    if type(value) is np.ndarray:
+        return False
     tensorflow, torch = loaded("tensorflow"), loaded("torch")
     if tensorflow is not None and isinstance(value, tensorflow.RaggedTensor):
         return True
@@ -34,6 +36,8 @@ def is_ragged(value: Any) -> bool:
 
 def is_sparse(value: Any) -> bool:
     """Whether the value is a sparse matrix or tensor of SciPy, TensorFlow, JAX or torch."""
+    if type(value) is np.ndarray:
+        return False
     tensorflow, torch = loaded("tensorflow"), loaded("torch")
     if tensorflow is not None and isinstance(value, tensorflow.SparseTensor):
         return True
@@ -44,6 +48,8 @@ def is_sparse(value: Any) -> bool:
 
 def is_array(value: Any) -> bool:
     """Whether the value has rows: an array, a tensor, a pandas column or frame."""
+    if type(value) is np.ndarray:
+        return True
     return (hasattr(value, "shape") and hasattr(value, "__array__")) or is_ragged(value) or is_sparse(value)
 
 

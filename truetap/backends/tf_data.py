@@ -10,7 +10,8 @@ import numpy as np
 
 from truetap.backends.tensors import loaded
 from truetap.data.source import Drawn, Facts, as_names
-from truetap.errors import DataError
+from truetap.errors import DataError, IdError
+from truetap.ids import as_ids, check_unique
 
 __all__ = ["IdentifiedDataset", "TFDatasetSource", "identify_dataset", "is_tf_dataset"]
 
@@ -44,13 +45,13 @@ class TFDatasetSource:
             fresh=True,
             shuffles=shuffles,
             class_names=as_names(getattr(self._data, "class_names", None)),
-            expected_ids=None if files is None else np.asarray(files, dtype=object),
+            expected_ids=None if files is None or shuffles is not False else np.asarray(files, dtype=object),
         )
 
     def draw(self, limit: int | None) -> Iterator[Drawn]:
         """Batches as TensorFlow's own tensors."""
         facts = self.facts
-        files = facts.expected_ids if facts.shuffles is False else None
+        files = facts.expected_ids
         data = self._data if limit is None else self._data.take(limit)
         if files is None:
             yield from map(Drawn, data)
@@ -65,10 +66,13 @@ class TFDatasetSource:
 
 def _shuffles(data: Any) -> bool | None:
     """Whether a shuffle stands anywhere in the pipeline; True for what may interleave as well."""
-    waiting, seen = [data], 0
+    if data.options().deterministic is False:
+        return True
+    waiting = [data]
     while waiting:
         node = waiting.pop()
-        seen += 1
+        if getattr(node, "_deterministic", None) == "false":  # map(…, deterministic=False); TF 2.21
+            return True
         name = type(node).__name__.lower()
         if "shuffle" in name or "interleave" in name or "random" in name or "sample" in name:
             return True
@@ -156,6 +160,11 @@ class IdentifiedDataset:
     def draw(self, limit: int | None) -> Iterator[Drawn]:
         """Batches with their ids."""
         for ids, element in islice(self._pairs, limit) if limit is not None else self._pairs:
+            if ids.shape.rank == 0:
+                raise IdError(
+                    "tt.with_ids(dataset) gives an id to each element, and its elements were not batched after "
+                    "it. Expected: tt.with_ids(dataset).batch(…), with one sample per element before."
+                )
             yield Drawn(element, ids.numpy())
 
     def _with(self, pairs: Any) -> IdentifiedDataset:
@@ -177,11 +186,12 @@ def identify_dataset(data: Any, ids: Any) -> IdentifiedDataset:
         )
     if ids is None:
         return IdentifiedDataset(data.enumerate(), like=data)
-    named = tensorflow.data.Dataset.from_tensor_slices(ids)
-    count, rows = int(named.cardinality()), int(data.cardinality())
-    if rows >= 0 and rows != count:
-        raise DataError(
-            f"There are {count} ids for {rows} elements. Expected: one id per element, in their "
+    names, rows = as_ids(ids), int(data.cardinality())
+    if rows >= 0 and rows != len(names):
+        raise IdError(
+            f"There are {len(names)} ids for {rows} elements. Expected: one id per element, in their "
             "order. If the elements are batches already, apply tt.with_ids before .batch(…)."
         )
+    check_unique(names)
+    named = tensorflow.data.Dataset.from_tensor_slices(names)
     return IdentifiedDataset(tensorflow.data.Dataset.zip((named, data)), like=data)

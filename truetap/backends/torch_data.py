@@ -11,6 +11,7 @@ import numpy as np
 from truetap.backends.tensors import loaded
 from truetap.data.source import Drawn, Facts, as_names
 from truetap.errors import DataError
+from truetap.ids import as_ids, check_unique
 
 __all__ = ["IdentifiedLoader", "LoaderSource", "is_loader"]
 
@@ -38,8 +39,11 @@ class LoaderSource:
         """Its length, and whether its sampler keeps the dataset's order."""
         torch = loaded("torch")
         loader = self._loader
-        sampler = getattr(loader, "sampler", None)
-        in_order = isinstance(sampler, torch.utils.data.SequentialSampler)
+        # The sampler that a loader shows is not the one it uses when it was given a batch_sampler.
+        batches = loader.batch_sampler
+        plain = batches is None or type(batches) is torch.utils.data.BatchSampler
+        sampler = loader.sampler if batches is None else getattr(batches, "sampler", None)
+        in_order = plain and isinstance(sampler, torch.utils.data.SequentialSampler)
         stream = isinstance(loader.dataset, torch.utils.data.IterableDataset)
         dataset = loader.dataset
         return Facts(
@@ -75,13 +79,10 @@ class IdentifiedLoader:
             )
         if loader.batch_size is None and loader.batch_sampler is None:
             raise DataError("tt.with_ids(loader) needs a loader that batches. Received: batch_size=None.")
-        if ids is not None and len(ids) != len(dataset):
-            raise DataError(
-                f"There are {len(ids)} ids for {len(dataset)} samples. Expected: one id per sample, "
-                "in the dataset's order."
-            )
         self.elements = loader
-        self._ids = None if ids is None else np.asarray(ids, dtype=object if _strings(ids) else None)
+        self._ids = None if ids is None else as_ids(ids, len(dataset))
+        if self._ids is not None:
+            check_unique(self._ids)
         self._loader = torch.utils.data.DataLoader(
             _Indexed(dataset),
             batch_sampler=loader.batch_sampler,
@@ -143,7 +144,3 @@ class _Collate:
 
     def __call__(self, rows: list[tuple[int, Any]]) -> tuple[Any, Any]:
         return np.asarray([index for index, _ in rows]), self._collate([sample for _, sample in rows])
-
-
-def _strings(ids: Any) -> bool:
-    return len(ids) > 0 and isinstance(ids[0], str | bytes)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from truetap.backends.tensors import is_array, is_ragged, is_sparse, loaded, row_count, to_host
+from truetap.data.element import LABEL_KEYS
 from truetap.data.source import Drawn, Facts
 from truetap.errors import LengthError
 from truetap.structure import flatten, is_nested, map_leaves
@@ -33,7 +34,7 @@ class ArraySource:
 
     def __init__(self, data: Any, batch_size: int | None = None) -> None:
         data = _numbers_to_arrays(data)
-        self._data = map_leaves(_sliceable, data)
+        self._data = _with_narrow_inputs(map_leaves(_sliceable, data))
         self._batch_size = batch_size or DEFAULT_BATCH_SIZE
         counts = {path: row_count(leaf) for path, leaf in flatten(self._data).items() if leaf is not None}
         if len(set(counts.values())) > 1:
@@ -75,10 +76,20 @@ def _sliceable(leaf: Any) -> Any:
         return leaf
     if is_sparse(leaf):  # densified a batch at a time; CSR is the layout that slices rows
         return leaf.tocsr() if hasattr(leaf, "tocsr") else to_host(leaf)
-    array = to_host(leaf)
-    if array.dtype == np.float64:  # as Keras does for arrays: to floatx, once
-        return array if _is_float64_wanted() else array.astype(np.float32)
-    return array
+    return to_host(leaf)
+
+
+def _with_narrow_inputs(data: Any) -> Any:
+    """Inputs of float64 in floatx, as Keras does for arrays, once; labels and weights stay as they are."""
+    if _is_float64_wanted():
+        return data
+    if isinstance(data, dict):
+        return {key: leaf if key in LABEL_KEYS else map_leaves(_narrow, leaf) for key, leaf in data.items()}
+    return type(data)([map_leaves(_narrow, data[0]), *data[1:]]) if isinstance(data, list | tuple) else data
+
+
+def _narrow(leaf: Any) -> Any:
+    return leaf.astype(np.float32) if isinstance(leaf, np.ndarray) and leaf.dtype == np.float64 else leaf
 
 
 def _is_float64_wanted() -> bool:

@@ -177,8 +177,6 @@ def looks_like_labels(weight: Any, y: Any) -> bool:
             continue
         if values.ndim == 2 and values.shape[1] > 1 and _one_hot(values):
             return True
-        if values.dtype.kind in "iu" and values.dtype.itemsize < 16:
-            return True
         whole = bool(np.all(values == np.round(values)))
         labels = {path: to_host(part) for path, part in flatten(y).items() if part is not None}
         y_is_input = any(
@@ -186,6 +184,8 @@ def looks_like_labels(weight: Any, y: Any) -> bool:
             for part in labels.values()
         )
         if whole and y_is_input and values.max() <= 1000:
+            return True
+        if values.dtype.kind in "iu" and (values.min() < 0 or values.max() > 1):  # 0 and 1 may be a mask
             return True
     return False
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from truetap.data.arrays import DEFAULT_BATCH_SIZE
+from truetap.data.element import LABEL_KEYS
 from truetap.data.source import Drawn, Facts, as_names
 
 __all__ = ["HuggingFaceSource", "is_hugging_face"]
@@ -29,7 +30,8 @@ class HuggingFaceSource:
         """Its rows, when it is not a stream."""
         rows = len(self._data) if hasattr(self._data, "__len__") else None
         features = getattr(self._data, "features", None) or {}
-        names = next((f.names for f in features.values() if hasattr(f, "names")), None)
+        label = next((features[key] for key in LABEL_KEYS if key in features), None)
+        names = getattr(label, "names", None)
         return Facts(
             kind=f"datasets.{type(self._data).__name__}",
             num_batches=None if rows is None else -(-rows // self._batch_size),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from truetap.data.source import Drawn, Facts, as_names
 
 __all__ = ["IterableSource"]
+
+_ENDLESS = sys.maxsize >> 20  # Grain gives a dataset that repeats forever a length of this order
 
 
 class IterableSource:
@@ -20,7 +23,7 @@ class IterableSource:
 
     def __init__(self, data: Any, kind: str | None = None) -> None:
         self._data = data
-        self._one_shot = iter(data) is data
+        self._one_shot = hasattr(data, "__next__")  # not iter(data): that may start workers
         self._kind = kind or ("generator" if self._one_shot else type(data).__name__)
 
     @property
@@ -30,9 +33,11 @@ class IterableSource:
             length = len(self._data)
         except (TypeError, NotImplementedError):
             length = None
+        endless = length is not None and length >= _ENDLESS
         return Facts(
             kind=self._kind,
-            num_batches=length,
+            num_batches=None if endless else length,
+            infinite=endless,
             one_shot=self._one_shot,
             class_names=as_names(getattr(self._data, "class_names", None)),
         )

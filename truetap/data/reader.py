@@ -16,7 +16,7 @@ import numpy.typing as npt
 from truetap.data.element import Parts, looks_like_labels, split, take_key
 from truetap.data.source import Source
 from truetap.errors import DataError, DataWarning, IdError
-from truetap.ids import as_ids, repeated
+from truetap.ids import as_ids, check_unique
 
 __all__ = ["Read", "Reader", "notice"]
 
@@ -72,7 +72,7 @@ class Reader:
         self._listed: Array | None = None
         if ids is not None and self._key is None and self._function is None:
             self._listed = self._checked_list(ids)
-        self.expected_ids = self._listed if self._listed is not None else self.facts.expected_ids
+        self.expected_ids = self.facts.expected_ids if ids is None else self._listed
         if self.facts.infinite and steps is None:
             raise DataError(
                 f"This {self.facts.kind} has no end. Received: steps=None. Expected: steps=… batches to draw."
@@ -122,12 +122,7 @@ class Reader:
 
     def _checked_list(self, ids: Any) -> Array:
         listed = as_ids(ids, self.facts.num_samples if self.facts.shuffles is False else None)
-        twice = repeated(listed)
-        if len(twice):
-            shown = ", ".join(repr(item) for item in twice[:5].tolist())
-            raise IdError(
-                f"Ids name samples, so each may stand once. Received: {len(twice)} repeated, such as {shown}."
-            )
+        check_unique(listed)
         if self.facts.shuffles:
             raise IdError(
                 f"A list of ids goes by position, and this {self.facts.kind} shuffles. Expected: "
