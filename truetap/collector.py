@@ -81,6 +81,7 @@ class Collector:
         self._backend = current()
         self._layers = {} if layers is None else select(layers).resolve(model)
         self._compiled: _Compiled | None = None
+        self._by_form: dict[tuple[Any, ...], _Compiled] = {}
         self._x_shape: Any = ""
         self._columns: tuple[str, ...] | None = None
 
@@ -142,7 +143,10 @@ class Collector:
         _check_labels(parts.y)
         x, self._columns = _model_inputs(self._model, parts.x)
         arguments = self._arguments(x, parts)
-        compiled = _compiled(self._model, self._layers, _form(arguments))
+        form = _form(arguments)
+        compiled = self._by_form.get(form)
+        if compiled is None:
+            compiled = self._by_form[form] = _compiled(self._model, self._layers, form)
         if self._compiled is not None and compiled is not self._compiled:
             self._compiled.runner.close()
         self._compiled = compiled
@@ -181,7 +185,7 @@ class Collector:
 
     def _finish(self, started: _Started) -> Columns:
         step = started.step
-        for said in step.said:
+        for said in step.to_say():
             notice(self._reader.notices, said)
         assert step.outputs is not None  # known since the step has run
         fetched = self._backend.fetch(started.results)

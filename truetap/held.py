@@ -6,7 +6,7 @@ ever asked for whole columns, which need no Arrow at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -27,7 +27,7 @@ class Held(Sequence[pa.RecordBatch]):
         batches: Columns by name for each batch; the same names in each. Not copied.
     """
 
-    def __init__(self, batches: Iterable[Mapping[str, Array]]) -> None:
+    def __init__(self, batches: Iterable[dict[str, Array]]) -> None:
         self._batches = [batch for batch in batches if len(next(iter(batch.values())))]
 
     @property
@@ -41,8 +41,18 @@ class Held(Sequence[pa.RecordBatch]):
         return list(self._batches[0]) if self._batches else []
 
     def array(self, column: str) -> Array:
-        """A whole column, in the dtype that a record batch would hold."""
-        return concatenate([storable(np.asarray(batch[column])) for batch in self._batches])
+        """A whole column, in the dtype that a record batch would hold.
+
+        The batches then become views of it, so that no value is held twice.
+        """
+        parts = [storable(np.asarray(batch[column])) for batch in self._batches]
+        whole = concatenate(parts)
+        if len(parts) > 1 and all(part.shape[1:] == whole.shape[1:] for part in parts):
+            start = 0
+            for batch, part in zip(self._batches, parts, strict=True):
+                batch[column] = whole[start : start + len(part)]
+                start += len(part)
+        return whole
 
     def __len__(self) -> int:
         return len(self._batches)

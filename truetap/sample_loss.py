@@ -15,7 +15,7 @@ from keras import ops
 from truetap.backends.keras_private import OutputLoss, keras_mask
 from truetap.structure import is_nested
 
-__all__ = ["SampleLosses", "sample_losses"]
+__all__ = ["SampleLosses", "broadcast_said", "sample_losses"]
 
 
 @dataclass(slots=True)
@@ -28,12 +28,14 @@ class SampleLosses:
         weighted: The same with the sample weights applied; None without weights.
         outputs: The unweighted loss of each output by the path of its keys.
         said: What should be said about the losses.
+        unaligned: Losses that met (n,) and (n, 1), with the rank of the labels; see `broadcast_said`.
     """
 
     total: Any = None
     weighted: Any = None
     outputs: dict[tuple[str | int, ...], Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    unaligned: list[tuple[Any, int]] = field(default_factory=list)
 
 
 def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: Any, masks: Any) -> SampleLosses:
@@ -53,7 +55,9 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
         if truth is None:
             continue
         values, valid = _element_losses(each.loss, truth, pred, mask)
-        trouble = _trouble(each.loss, values, truth, pred)
+        if _unaligned(truth, pred):
+            found.unaligned.append((each.loss, len(truth.shape)))
+        trouble = _trouble(each.loss, values, pred)
         if trouble is not None:
             found.said.append(trouble)
             if len(values.shape) == 0 or values.shape[0] != pred.shape[0]:
@@ -127,33 +131,36 @@ def _weighted(values: Any, valid: Any, weight: Any) -> Any:
     return None if weight is None else _per_sample(values * weight, valid)
 
 
-def _broadcasts(loss: Any, y_true: Any, y_pred: Any) -> bool:
-    """Whether the loss lets (n,) meet (n, 1): lengths 2 and 3 trouble any other one."""
-    ranks = {len(y_true.shape): y_true, len(y_pred.shape): y_pred}
-    if set(ranks) != {1, 2} or ranks[2].shape[-1] != 1:
-        return False
-    true, pred = ((2,), (3, 1)) if len(y_true.shape) == 1 else ((2, 1), (3,))
+def broadcast_said(loss: Any, true_rank: int) -> str | None:
+    """What to say of a loss that lets (n,) and (n, 1) broadcast; None of one that aligns them.
+
+    It is called with 2 labels and 3 outputs, which no other loss can do; so not from inside a trace.
+    """
+    true, pred = ((2,), (3, 1)) if true_rank == 1 else ((2, 1), (3,))
     try:
         loss.call(ops.ones(true, loss.dtype), ops.ones(pred, loss.dtype))
     except Exception:  # each backend has its own; that there is one is the answer
-        return False
-    return True
+        return None
+    true_text, pred_text = ("(n,)", "(n, 1)") if true_rank == 1 else ("(n, 1)", "(n,)")
+    return (
+        f"The loss {loss.name!r} broadcasts labels of shape {true_text} against outputs of shape {pred_text} to a "
+        f"table of n by n, and training minimises that. Give the labels the shape {pred_text}, or make the loss a "
+        "function, whose ranks Keras aligns."
+    )
 
 
-def _trouble(loss: Any, values: Any, y_true: Any, y_pred: Any) -> str | None:
+def _unaligned(y_true: Any, y_pred: Any) -> bool:
+    by_rank = {len(value.shape): value for value in (y_true, y_pred)}
+    return set(by_rank) == {1, 2} and by_rank[2].shape[-1] == 1
+
+
+def _trouble(loss: Any, values: Any, y_pred: Any) -> str | None:
     shape, pred_shape = tuple(values.shape), tuple(y_pred.shape)
     if len(shape) == 0 or (shape[0] is not None and pred_shape[0] is not None and shape[0] != pred_shape[0]):
         return (
             f"The loss {loss.name!r} reduces the batch itself (it returned shape {shape} for outputs of shape "
             f"{pred_shape}), so there is no loss per sample, and sample weights lose their meaning in it. "
             "Return one value per sample: average over axis=-1 only."
-        )
-    if _broadcasts(loss, y_true, y_pred):
-        true_text, pred_text = ("(n,)", "(n, 1)") if len(y_true.shape) == 1 else ("(n, 1)", "(n,)")
-        return (
-            f"The loss {loss.name!r} broadcasts labels of shape {true_text} against outputs of shape {pred_text} to a "
-            f"table of n by n, and training minimises that. Give the labels the shape {pred_text}, or make the loss "
-            "a function, whose ranks Keras aligns."
         )
     return None
 

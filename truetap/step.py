@@ -15,12 +15,12 @@ import keras
 
 from truetap.about import column
 from truetap.backends import current
-from truetap.backends.keras_private import keras_mask, output_losses
+from truetap.backends.keras_private import OutputLoss, keras_mask, output_losses
 from truetap.errors import DataError
 from truetap.hints import hints
 from truetap.observe import observed
 from truetap.pairing import Outputs, declared_outputs, pair
-from truetap.sample_loss import SampleLosses, sample_losses
+from truetap.sample_loss import SampleLosses, broadcast_said, sample_losses
 from truetap.tasks import Hint
 
 __all__ = ["PairStep"]
@@ -43,12 +43,15 @@ class PairStep:
     outputs: Outputs | None = None
     hints: dict[str, Hint] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    _resolved: list[OutputLoss] | None = None
+    _takes_training: bool | None = None
+    _unaligned: list[tuple[Any, int]] = field(default_factory=list)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Runs on `{"x", "y", "sample_weight", "y_mask"}`; returns tensors by the names of their columns."""
         with observed(self.layers) as watched:
             y_pred = self._forward(batch["x"])
-        outputs = self.outputs = declared_outputs(self.model(), y_pred)
+        outputs = self.outputs = self.outputs or declared_outputs(self.model(), y_pred)
         flat, masks = self._dense(outputs.flat(y_pred), batch["y_mask"], outputs)
         found = self._losses(outputs, flat, masks, batch)
 
@@ -66,15 +69,24 @@ class PairStep:
         if idle:
             found.said.append(f"These layers were selected and did not run in this forward pass: {', '.join(idle)}.")
         self.said = found.said
+        self._unaligned = found.unaligned
         return results
+
+    def to_say(self) -> list[str]:
+        """What tracing found worth saying; not from inside a trace."""
+        waiting, self._unaligned = self._unaligned, []
+        self.said += [said for said in (broadcast_said(*each) for each in waiting) if said is not None]
+        return self.said
 
     def _forward(self, x: Any) -> Any:
         model = self.model()
         if type(model).predict_step is not keras.Model.predict_step:
             return current().predict_step(model, x)
-        accepted = inspect.signature(model.call).parameters
-        takes = "training" in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values())
-        return model(x, training=False) if takes else model(x)
+        if self._takes_training is None:
+            accepted = inspect.signature(model.call).parameters
+            any_keyword = any(each.kind is each.VAR_KEYWORD for each in accepted.values())
+            self._takes_training = "training" in accepted or any_keyword
+        return model(x, training=False) if self._takes_training else model(x)
 
     def _dense(self, flat: dict[str, Any], y_mask: Any, outputs: Outputs) -> tuple[dict[str, Any], dict[str, Any]]:
         dense, masks = {}, {}
@@ -101,10 +113,12 @@ class PairStep:
         if all(value is None for value in y_true.values()):
             raise DataError("No output of the model has labels in this data.")
         model = self.model()
-        self.hints = hints(model, outputs, [])
         try:
-            losses = output_losses(model, truth, pred)
-            self.hints = hints(model, outputs, losses)
+            if self._resolved is None:  # once: on torch the step runs anew for every batch
+                self.hints = hints(model, outputs, [])
+                self._resolved = output_losses(model, truth, pred)
+                self.hints = hints(model, outputs, self._resolved)
+            losses = self._resolved
             packed = None if weights is None else outputs.pack(weights)
             found = sample_losses(losses, truth, pred, packed, outputs.pack(masks))
             if losses and type(model).compute_loss is not keras.Model.compute_loss:

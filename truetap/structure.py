@@ -14,7 +14,14 @@ __all__ = ["flatten", "is_nested", "leaves", "map_leaves", "skeleton", "unflatte
 
 def is_nested(value: Any) -> bool:
     """Whether the value is a dict, list or tuple, rather than a leaf."""
-    return isinstance(value, Mapping | list | tuple)
+    kind = type(value)
+    known = _NESTED.get(kind)
+    if known is None:  # remembered by type: asking an abstract class costs more than all else here
+        known = _NESTED[kind] = issubclass(kind, Mapping | list | tuple)
+    return known
+
+
+_NESTED: dict[type[Any], bool] = {}
 
 
 def items(value: Any) -> Iterator[tuple[str, Any]]:
@@ -54,13 +61,13 @@ def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
         >>> map_leaves(lambda leaf: leaf + 1, {"z": 1, "a": (2, 3)})
         {'z': 2, 'a': (3, 4)}
     """
-    if isinstance(value, Mapping):
-        return {key: map_leaves(function, child) for key, child in value.items()}
+    if not is_nested(value):
+        return function(value)
     if isinstance(value, tuple):
         return tuple(map_leaves(function, child) for child in value)
     if isinstance(value, list):
         return [map_leaves(function, child) for child in value]
-    return function(value)
+    return {key: map_leaves(function, child) for key, child in value.items()}
 
 
 def skeleton(value: Any, path: str = "") -> Any:

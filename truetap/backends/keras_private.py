@@ -13,12 +13,12 @@ A name that Keras moves raises `ModelError` with that name, not a wrong number.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
 
-from truetap.backends.tensors import loaded
 from truetap.errors import ModelError
 
 __all__ = ["OutputLoss", "inner_layers", "keras_mask", "output_losses"]
@@ -53,8 +53,7 @@ def output_losses(model: Any, y_true: Any, y_pred: Any) -> list[OutputLoss]:
         _private(compiled, "_user_loss_weights"),
         output_names=compiled.output_names,
     )
-    with _outside_graph():  # for several outputs it makes metrics, and a tf.function may make no variables
-        fresh.build(y_true, y_pred)
+    _untraced(fresh.build, y_true, y_pred)  # for several outputs it makes metrics, whose variables belong to no trace
     return [OutputLoss(tuple(each.path), each.loss, each.loss_weights) for each in _private(fresh, "_flat_losses")]
 
 
@@ -63,8 +62,13 @@ def keras_mask(tensor: Any) -> Any:
     return keras.src.backend.get_keras_mask(tensor)
 
 
-def _outside_graph() -> Any:
-    return loaded("tensorflow").init_scope() if keras.backend.backend() == "tensorflow" else nullcontext()
+def _untraced(function: Callable[..., Any], *args: Any) -> None:
+    """Calls a function that only looks at shapes as if no step was traced: a trace belongs to its thread."""
+    if keras.backend.backend() == "torch":
+        function(*args)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(function, *args).result()
 
 
 def inner_layers(layer: Any) -> list[Any]:

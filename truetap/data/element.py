@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from truetap.backends.tensors import is_array, is_ragged, row_count, to_host
+from truetap.backends.tensors import is_array, row_count, to_host
 from truetap.errors import DataError, LengthError, StructureError, UnlabelledDataError, near_names
-from truetap.structure import flatten, leaves, map_leaves
+from truetap.structure import leaves, map_leaves
 
 __all__ = ["LABEL_KEYS", "Parts", "split", "take_key"]
 
@@ -160,35 +160,3 @@ def _unlabelled(kind: str, received: str) -> UnlabelledDataError:
         f"{', '.join(map(repr, LABEL_KEYS))}. For predictions alone use model.predict; an "
         "autoencoder's target is its input: pass (x, x)."
     )
-
-
-def looks_like_labels(weight: Any, y: Any) -> bool:
-    """Whether what stands in the weight slot of a batch looks more like labels than weights.
-
-    That is: `(x1, x2, y)` meant as two inputs and a label, which Keras reads as x, y and weights.
-    Weights vary around 1; labels are small whole numbers of which several are neither 0 nor 1, or
-    one-hot rows, or the very kind of values y would hold when y itself is a float matrix of inputs.
-    """
-    for leaf in leaves(weight):
-        if leaf is None or is_ragged(leaf):
-            continue
-        values = to_host(leaf)
-        if values.dtype.kind not in "iufb" or not values.size:
-            continue
-        if values.ndim == 2 and values.shape[1] > 1 and _one_hot(values):
-            return True
-        whole = bool(np.all(values == np.round(values)))
-        labels = {path: to_host(part) for path, part in flatten(y).items() if part is not None}
-        y_is_input = any(
-            part.ndim > 1 and part.shape[-1] > 1 and part.dtype.kind == "f" and not _one_hot(part)
-            for part in labels.values()
-        )
-        if whole and y_is_input and values.max() <= 1000:
-            return True
-        if values.dtype.kind in "iu" and (values.min() < 0 or values.max() > 1):  # 0 and 1 may be a mask
-            return True
-    return False
-
-
-def _one_hot(values: Array) -> bool:
-    return bool(np.all((values == 0) | (values == 1)) and np.all(values.sum(axis=-1) == 1))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from truetap.data.element import Parts, looks_like_labels, split, take_key
+from truetap.data.doubts import doubt_about_names, doubts_about_batch
+from truetap.data.element import Parts, split, take_key
 from truetap.data.source import Source
 from truetap.errors import DataError, DataWarning, IdError
 from truetap.ids import as_ids, check_unique
@@ -77,7 +78,9 @@ class Reader:
             raise DataError(
                 f"This {self.facts.kind} has no end. Received: steps=None. Expected: steps=… batches to draw."
             )
-        self._say_about_names()
+        doubt = doubt_about_names(self.facts.class_names or ())
+        if doubt is not None:
+            notice(self.notices, doubt)
 
     @property
     def expected_steps(self) -> int | None:
@@ -103,7 +106,8 @@ class Reader:
                 ids = self._next_listed(parts.size)
             read = Read(self.steps_read, parts, None if ids is None else as_ids(ids, parts.size))
             if self.steps_read == 0:
-                self._say_about_weights(parts)
+                for said in doubts_about_batch(parts):
+                    notice(self.notices, said)
             self.steps_read += 1
             self.samples_read += parts.size
             yield read
@@ -147,26 +151,6 @@ class Reader:
                 "around needs ids in the batch (ids='key' or a function)."
             )
         return ids
-
-    def _say_about_weights(self, parts: Parts) -> None:
-        if parts.sample_weight is not None and looks_like_labels(parts.sample_weight, parts.y):
-            notice(
-                self.notices,
-                "The third part of a batch is read as sample weights, as Keras does, but looks like labels. "
-                "Two inputs and a label are written ([x1, x2], y) or ({'a': x1, 'b': x2}, y).",
-            )
-
-    def _say_about_names(self) -> None:
-        names = self.facts.class_names
-        if names and all(name.isdigit() for name in names):
-            by_number = sorted(names, key=int)
-            if list(names) != by_number:
-                where = next(i for i, (a, b) in enumerate(zip(names, by_number, strict=True)) if a != b)
-                notice(
-                    self.notices,
-                    f"The class names look like numbers but are sorted as text: index {where} is class "
-                    f"{names[where]!r}, not {by_number[where]!r}. Read classes by class_names[index].",
-                )
 
 
 def _checked_steps(steps: int | None) -> int | None:
