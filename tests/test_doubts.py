@@ -26,6 +26,13 @@ def test_labels_in_the_weight_slot(weight: Any) -> None:
     assert "looks like labels" in said(FLOATS, RNG.normal(size=(32, 4)), weight)
 
 
+def test_binary_labels_of_a_pair_of_inputs() -> None:
+    second = RNG.normal(size=FLOATS.shape)
+    assert "looks like labels" in said(FLOATS, second, (CLASSES > 3).astype("float32"))
+    assert "looks like labels" in said(FLOATS, second, np.zeros(32))
+    assert said(FLOATS, FLOATS, (CLASSES > 3).astype("float32")) == ""
+
+
 @pytest.mark.parametrize(
     ("y", "weight"),
     [
@@ -36,6 +43,8 @@ def test_labels_in_the_weight_slot(weight: Any) -> None:
         (CLASSES, np.where(CLASSES == 1, 20.0, 1.0)),
         (np.eye(10)[CLASSES], np.where(CLASSES == 1, 2.0, 1.0)),
         (RNG.normal(size=(32, 4)), RNG.random((32, 4))),
+        (RNG.normal(size=(32, 4)), np.ones(32)),
+        (RNG.normal(size=(32, 4)), (CLASSES > 3).astype("float32")),
     ],
 )
 def test_weights_are_weights(y: Any, weight: Any) -> None:

@@ -198,6 +198,8 @@ class Collector:
         y_true, said = pair(started.y, outputs)
         if said is not None:
             notice(self._reader.notices, said)
+        if started.step.ragged:
+            y_true = {name: _lengthened(value, fetched.get(column("mask", name))) for name, value in y_true.items()}
         columns = {
             column("y_true", name): align(value, fetched[column("y_pred", name)].shape)
             for name, value in y_true.items()
@@ -214,6 +216,13 @@ class Collector:
 def _kept(structure: Any) -> Any:
     """Copies on the host: the user's arrays may change, their buffers be filled anew."""
     return map_leaves(lambda leaf: None if leaf is None else np.array(to_host(leaf)), structure)
+
+
+def _lengthened(labels: Array | None, mask: Array | None) -> Array | None:
+    """Ragged labels padded on to the length of the mask, which is that of the output."""
+    if labels is None or mask is None or labels.ndim < 2 or labels.shape[1] >= mask.shape[1]:
+        return labels
+    return np.pad(labels, [(0, 0), (0, mask.shape[1] - labels.shape[1]), *[(0, 0)] * (labels.ndim - 2)])
 
 
 def _check_labels(y: Any) -> None:

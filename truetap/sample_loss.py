@@ -82,9 +82,12 @@ def _element_losses(loss: Any, y_true: Any, y_pred: Any, mask: Any) -> tuple[Any
     in_mask = mask if mask is not None else keras_mask(y_pred)
     y_pred = keras.tree.map_structure(lambda v: _keep_logits(v, loss.dtype), y_pred)
     y_true = keras.tree.map_structure(lambda v: ops.convert_to_tensor(v, dtype=loss.dtype), y_true)
-    if mask is not None and len(mask.shape) == len(y_true.shape) == len(y_pred.shape) and y_pred.shape[-1] != 1:
+    if mask is not None and len(mask.shape) == len(y_true.shape):
         # Steps along the last axis, which a loss averages over: one at a time, so that padding doesn't count.
-        y_true, y_pred = ops.expand_dims(y_true, -1), ops.expand_dims(y_pred, -1)
+        if len(y_pred.shape) == len(y_true.shape) and y_pred.shape[-1] != 1:
+            y_true, y_pred = ops.expand_dims(y_true, -1), ops.expand_dims(y_pred, -1)
+        elif len(y_pred.shape) == len(y_true.shape) + 1 and y_pred.shape[-1] == 1 and hasattr(loss, "fn"):
+            y_true = ops.expand_dims(y_true, -1)  # Keras would take the axis off y_pred
     values = loss.call(y_true, y_pred)
     out_mask = keras_mask(values)  # such as ignore_class
     valid = None

@@ -387,8 +387,8 @@ class Samples:
             step, earlier = seen.repeated_steps[0]
             notice(
                 self.notices,
-                f"{len(seen.repeated_steps):,} batches hold the very samples of an earlier one, such as batch {step} "
-                f"those of batch {earlier}: a source that repeats itself, or identical inputs.",
+                f"Batch {step} holds the very samples of batch {earlier} ({len(seen.repeated_steps):,} such batches): "
+                "a source that repeats itself, or identical inputs.",
             )
 
     # --- elsewhere ------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class PairStep:
         outputs: The model's outputs; known after the first run.
         hints: What the model and its loss say of each output; known after the first run.
         said: What tracing found worth saying.
+        ragged: Whether labels were ragged.
     """
 
     model: Callable[[], Any]
@@ -43,6 +44,7 @@ class PairStep:
     outputs: Outputs | None = None
     hints: dict[str, Hint] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    ragged: bool = False
     _resolved: list[OutputLoss] | None = None
     _takes_training: bool | None = None
     _unaligned: list[tuple[Any, int]] = field(default_factory=list)
@@ -52,6 +54,7 @@ class PairStep:
         with observed(self.layers) as watched:
             y_pred = self._forward(batch["x"])
         outputs = self.outputs = self.outputs or declared_outputs(self.model(), y_pred)
+        self.ragged = batch["y_mask"] is not None
         flat, masks = self._dense(outputs.flat(y_pred), batch["y_mask"], outputs)
         found = self._losses(outputs, flat, masks, batch)
 
@@ -99,6 +102,7 @@ class PairStep:
                 mask = None  # a mask of the inputs that an averaging layer handed on: it masks nothing here
             of_labels = y_masks.get(name)
             if of_labels is not None:
+                of_labels = _lengthened(of_labels, dense[name])
                 mask = of_labels if mask is None else keras.ops.logical_and(mask, of_labels)
             masks[name] = mask
         return dense, masks
@@ -107,6 +111,8 @@ class PairStep:
         self, outputs: Outputs, flat: dict[str, Any], masks: dict[str, Any], batch: dict[str, Any]
     ) -> SampleLosses:
         y_true, _ = pair(batch["y"], outputs)
+        if batch["y_mask"] is not None:
+            y_true = {name: _lengthened(value, flat[name]) for name, value in y_true.items()}
         weight = batch["sample_weight"]
         weights = None if weight is None else pair(weight, outputs, what="sample weights")[0]
         truth, pred = outputs.pack(y_true), outputs.pack(flat)
@@ -143,6 +149,18 @@ def _fits(mask: Any, value: Any) -> bool:
     if len(extent) > len(shape):
         return False
     return all(a is None or b is None or a == b for a, b in zip(extent, shape, strict=False))
+
+
+def _lengthened(labels: Any, like: Any) -> Any:
+    """Ragged labels, or their mask, padded on to the length of the output they belong to."""
+    if labels is None or len(labels.shape) < 2 or len(like.shape) < len(labels.shape):
+        return labels
+    rest = like[:, keras.ops.shape(labels)[1] :]
+    while len(rest.shape) > len(labels.shape):
+        rest = rest[..., 0]
+    if len(rest.shape) > 2:
+        rest = rest[..., : labels.shape[-1]]
+    return keras.ops.concatenate([labels, keras.ops.cast(keras.ops.zeros_like(rest), labels.dtype)], axis=1)
 
 
 def _ran(path: str, watched: Mapping[str, Any]) -> bool:

@@ -286,7 +286,9 @@ def test_d12_loss_weights_and_the_loss_of_evaluate() -> None:
     samples = tt.collect(model, (X, {"a": Y, "z": -Y}))
     check_heads(samples, -Y, Y, (2.0, 0.5))
     assert samples.loss is not None
-    assert samples.loss.mean() == pytest.approx(model.evaluate(X, {"a": Y, "z": -Y}, verbose=0), rel=1e-4)
+    assert samples.loss.mean() == pytest.approx(
+        model.evaluate(X, {"a": Y, "z": -Y}, verbose=0, return_dict=True)["loss"], rel=1e-4
+    )
 
 
 def test_d12_an_output_without_labels() -> None:

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 def doubts_about_batch(parts: Parts) -> list[str]:
     """What should be said of a batch; the first of a pass is looked at."""
     said = []
-    if parts.sample_weight is not None and _looks_like_labels(parts.sample_weight, parts.y):
+    if parts.sample_weight is not None and _looks_like_labels(parts):
         said.append(
             "The third part of a batch is read as sample weights, as Keras does, but looks like labels. "
             "Two inputs and a label are written ([x1, x2], y) or ({'a': x1, 'b': x2}, y)."
@@ -67,32 +67,39 @@ def _label_in_input(parts: Parts) -> tuple[int, ...] | None:
     return tuple(int(index) for index in places[0]) if len(places) else None
 
 
-def _looks_like_labels(weight: Any, y: Any) -> bool:
+def _looks_like_labels(parts: Parts) -> bool:
     """Whether what stands in the weight slot of a batch looks more like labels than weights.
 
     That is: `(x1, x2, y)` meant as two inputs and a label, which Keras reads as x, y and weights.
-    Weights vary around 1; labels are small whole numbers of which several are neither 0 nor 1, or
-    one-hot rows, or the very kind of values y would hold when y itself is a float matrix of inputs.
+    One-hot rows and whole numbers beyond 0 and 1 in an integer dtype are labels. So are whole floats
+    when y is a matrix of floats, as an input would be; but zeros and ones among them may be a mask,
+    unless all are 0, or y has the very shape of x without being it.
     """
-    for leaf in leaves(weight):
+    arrays = [to_host(leaf) for leaf in leaves(parts.y) if leaf is not None]
+    y_is_input = any(y.ndim > 1 and y.shape[-1] > 1 and y.dtype.kind == "f" and not _one_hot(y) for y in arrays)
+    for leaf in leaves(parts.sample_weight):
         if leaf is None or is_ragged(leaf):
             continue
         values = to_host(leaf)
-        if values.dtype.kind not in "iufb" or not values.size:
+        if values.dtype.kind not in "iuf" or not values.size or not bool(np.all(values == np.round(values))):
             continue
         if values.ndim == 2 and values.shape[1] > 1 and _one_hot(values):
             return True
-        whole = bool(np.all(values == np.round(values)))
-        labels = {path: to_host(part) for path, part in flatten(y).items() if part is not None}
-        y_is_input = any(
-            part.ndim > 1 and part.shape[-1] > 1 and part.dtype.kind == "f" and not _one_hot(part)
-            for part in labels.values()
-        )
-        if whole and y_is_input and values.max() <= 1000:
-            return True
-        if values.dtype.kind in "iu" and (values.min() < 0 or values.max() > 1):  # 0 and 1 may be a mask
+        if np.isin(values, (0, 1)).all():
+            if y_is_input and (not values.any() or (not values.all() and _twins(parts))):
+                return True
+        elif values.dtype.kind in "iu" or (y_is_input and values.max() <= 1000):
             return True
     return False
+
+
+def _twins(parts: Parts) -> bool:
+    """Whether y could be a second input: of the shape of x, and not x itself."""
+    x, y = leaves(parts.x), leaves(parts.y)
+    if len(x) != 1 or len(y) != 1 or x[0] is None or y[0] is None:
+        return False
+    first, second = to_host(x[0]), to_host(y[0])
+    return first.shape == second.shape and not np.array_equal(first, second)
 
 
 def _one_hot(values: Array) -> bool:

@@ -1,0 +1,152 @@
+"""`collect` itself: memory, progress, buffers that are filled anew, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import truetap as tt
+
+Array = npt.NDArray[Any]
+
+PEAK = """
+import resource, sys
+import numpy as np, keras
+import truetap as tt
+model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4000, activation="softmax")])
+model.compile(loss="sparse_categorical_crossentropy")
+rng = np.random.default_rng(0)
+batches = ((rng.normal(size=(100, 8)).astype("float32"), rng.integers(0, 4000, 100)) for _ in range(int(sys.argv[1])))
+samples = tt.collect(model, batches, to=sys.argv[2])
+assert len(samples) == 100 * int(sys.argv[1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.fixture
+def line() -> Any:
+    """A model that returns its two inputs, so that what was read can be seen."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Activation("linear")])
+    model.compile(loss="mse")
+    return model
+
+
+def test_memory_is_flat_with_to(tmp_path: Path) -> None:
+    """160 MB of predictions more must not be seen in the peak."""
+    peaks = []
+    for batches in (2, 100):
+        command = [sys.executable, "-c", PEAK, str(batches), str(tmp_path / str(batches))]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
+        peaks.append(int(done.stdout.split()[-1]))
+    assert peaks[1] < 1.1 * peaks[0], f"peak memory in KB at 200 and 10,000 rows: {peaks}"
+
+
+def test_a_bar_is_shown_when_asked_for_and_not_into_a_file(line: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    data = (np.arange(140, dtype="float32").reshape(70, 2), np.ones((70, 2), "float32"))
+    tt.collect(line, data)
+    assert capfd.readouterr() == ("", "")
+    tt.collect(line, data, verbose=1)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "3/3 batches, 70 samples" in shown.err
+
+
+def test_a_generator_may_fill_the_same_buffers_again(line: Any) -> None:
+    def batches() -> Iterator[tuple[Array, Array, Array]]:
+        x, y, weight = np.empty((4, 2), "float32"), np.empty((4, 2), "float32"), np.empty(4, "float32")
+        for step in range(6):
+            x[:], y[:], weight[:] = step, 10 * step, step + 0.5
+            yield x, y, weight
+        x[:], y[:], weight[:] = -1, -1, -1
+
+    samples = tt.collect(line, batches(), inputs=True)
+    steps = np.repeat(np.arange(6), 4)
+    np.testing.assert_array_equal(samples.y_pred[:, 0], steps)
+    np.testing.assert_array_equal(samples.inputs[:, 0], steps)
+    np.testing.assert_array_equal(samples.y_true[:, 0], 10 * steps)
+    np.testing.assert_array_equal(samples.sample_weight, steps + 0.5)
+    assert len(np.unique(samples.fingerprints)) == 6
+
+
+def test_arrays_may_change_afterwards(line: Any) -> None:
+    x, y = np.ones((5, 2), "float32"), np.ones((5, 2), "float32")
+    samples = tt.collect(line, (x, y), inputs=True)
+    x[:], y[:] = 7, 7
+    assert (samples.y_true == 1).all()
+    assert (samples.inputs == 1).all()
+
+
+def test_no_value_is_held_twice(line: Any) -> None:
+    """A column that was asked for as a whole is the memory of its batches too."""
+    data = np.arange(140, dtype="float32").reshape(70, 2)
+    samples = tt.collect(line, (data, data))
+    whole = samples.y_pred
+    batch = samples.record_batches[1].column("y_pred").to_numpy_ndarray()
+    assert np.shares_memory(whole, batch)
+    np.testing.assert_array_equal(batch, data[32:64])
+
+
+def test_stream_draws_nothing_that_was_not_asked_for(line: Any) -> None:
+    drawn = []
+
+    def batches() -> Iterator[tuple[Array, Array]]:
+        for step in range(5):
+            drawn.append(step)
+            yield np.full((3, 2), step, "float32"), np.zeros((3, 2))
+
+    source = batches()
+    for batch in tt.stream(line, source):
+        if batch.y_pred[0, 0] == 1:
+            break
+    assert drawn == [0, 1]
+    rest = tt.collect(line, source, steps=2)
+    assert drawn == [0, 1, 2, 3]
+    assert rest.y_pred[:, 0].tolist() == [2, 2, 2, 3, 3, 3]
+
+
+def test_padding_that_differs_from_batch_to_batch(tmp_path: Path) -> None:
+    """Batches of 3, 5 and 4 steps: padded to 5 at the end, in memory and on disk."""
+    model = keras.Sequential([keras.Input((None, 2)), keras.layers.Activation("linear")])
+    lengths = [3, 5, 5, 4]
+    x = [np.full((2, steps, 2), row + 0.5, "float32") for row, steps in enumerate(lengths)]
+
+    def batches() -> Iterator[tuple[Array, Array]]:
+        yield from ((each, each) for each in x)
+
+    expected = np.zeros((8, 5, 2), "float32")
+    for row, each in enumerate(x):
+        expected[2 * row : 2 * row + 2, : each.shape[1]] = each
+    held = tt.collect(model, batches)
+    written = tt.collect(model, batches, to=tmp_path / "run")
+    for samples in (held, written, tt.open(tmp_path / "run").samples()):
+        np.testing.assert_array_equal(samples.y_pred, expected)
+        np.testing.assert_array_equal(samples.y_true, expected)
+        np.testing.assert_array_equal(samples[[7, 0]].y_pred[:, :3], expected[[7, 0], :3])
+        assert samples.to_arrow().num_rows == 8
+
+
+def test_no_other_engine_yet(line: Any) -> None:
+    with pytest.raises(tt.TruetapError, match="engine='ray' is not in this version"):
+        tt.collect(line, (np.ones((2, 2)), np.ones((2, 2))), engine="ray")
+
+
+def test_rows_are_chosen_by_slice_index_and_mask(line: Any) -> None:
+    data = np.arange(140, dtype="float32").reshape(70, 2)
+    samples = tt.collect(line, (data, data), ids=np.arange(70))
+    assert samples[5:60:20].ids.tolist() == [5, 25, 45]
+    assert samples[[69, -1, 0]].ids.tolist() == [69, 69, 0]
+    assert samples[data[:, 0] > 130].ids.tolist() == [66, 67, 68, 69]
+    assert len(samples[np.zeros(70, bool)]) == 0
+    with pytest.raises(tt.DataError, match=r"Received: shape \(3,\)\. Expected: \(70,\)"):
+        samples[np.ones(3, bool)]
+    with pytest.raises(IndexError, match="Row 70 of 70"):
+        samples[[70]]
