@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests: once for what needs no backend, once for each backend, a process of its own each.
+# The tests: what needs no backend (with the examples in docstrings), then each backend in a process of its own.
 # Prints pytest's closing lines of every part; fails if any part failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ part() { # part NAME BACKEND PYTEST-ARGS...
   echo "== $name"
   KERAS_BACKEND=$backend "$python" -m pytest -q "$@" || status=1
 }
-part "without a backend" tensorflow -n 2 --ignore=tests/backends
+part "what needs no backend" tensorflow -n 2 --ignore=tests/backends --doctest-modules tests truetap
 for backend in tensorflow jax torch; do
   part "$backend" "$backend" tests/backends
 done

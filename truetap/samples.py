@@ -23,7 +23,8 @@ from truetap.data.reader import notice
 from truetap.errors import DataError, StructureError, TaskError, near_names
 from truetap.identity import Naming
 from truetap.output_view import OutputView
-from truetap.seen import Seen, look
+from truetap.positions import positions
+from truetap.seen import Seen, doubt, look
 from truetap.structure import unflatten
 from truetap.tasks import Hint, OutputTask, Task, infer, pred_labels, true_labels
 from truetap.timesteps import flat_steps, valid_steps
@@ -163,26 +164,7 @@ class Samples:
         """One output by its name, or some rows by slice, indices or bool mask."""
         if isinstance(key, str):
             return self._output(key)
-        if isinstance(key, slice):
-            indices = np.arange(len(self))[key]
-        else:
-            indices = np.asarray(key)
-            if indices.dtype.kind == "b":
-                if indices.shape != (len(self),):
-                    raise DataError(
-                        f"A mask chooses among all rows. Received: shape {indices.shape}. Expected: ({len(self)},)."
-                    )
-                indices = np.flatnonzero(indices)
-            elif indices.dtype.kind not in "iu" and indices.size:
-                raise DataError(
-                    f"Rows are chosen by position. Received: {indices.dtype}. Expected: whole numbers, a slice, a "
-                    "bool mask, or the name of an output."
-                )
-            indices = indices.astype(np.int64).reshape(-1)
-            if indices.size and (indices.min() < -len(self) or indices.max() >= len(self)):
-                raise IndexError(f"Row {int(indices.max())} of {len(self)} rows.")
-            indices = np.where(indices < 0, indices + len(self), indices)
-        return self._like([rows.take(self._batches, indices)])
+        return self._like([rows.take(self._batches, positions(key, len(self)))])
 
     def batches(self) -> Iterator[Samples]:
         """The rows a batch at a time, as they were collected; memory for one."""
@@ -368,28 +350,10 @@ class Samples:
         """Warns of wrap-around and repeated ids; over a million rows only when `seen` is asked for."""
         if len(self) > 1_000_000:
             return
-        seen = self.seen
         given = not np.array_equal(self.ids, self.fingerprints)
-        if seen.wrapped_at is not None:
-            notice(
-                self.notices,
-                f"From row {seen.wrapped_at:,} on the source starts over: {seen.unique:,} different samples came in "
-                f"{seen.samples:,} rows. samples.drop_duplicates() keeps the first of each; steps= ends earlier.",
-            )
-        elif given and len(seen.duplicates):
-            shown = ", ".join(repr(item) for item in seen.duplicates[:3].tolist())
-            notice(
-                self.notices,
-                f"{len(seen.duplicates):,} ids came more than once, such as {shown}. samples.drop_duplicates() keeps "
-                "the first of each.",
-            )
-        elif seen.repeated_steps:
-            step, earlier = seen.repeated_steps[0]
-            notice(
-                self.notices,
-                f"Batch {step} holds the very samples of batch {earlier} ({len(seen.repeated_steps):,} such batches): "
-                "a source that repeats itself, or identical inputs.",
-            )
+        message = doubt(self.seen, given=given)
+        if message is not None:
+            notice(self.notices, message)
 
     # --- elsewhere ------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from truetap.ids import repeated
 
-__all__ = ["Seen", "look"]
+__all__ = ["Seen", "doubt", "look"]
 
 Array = npt.NDArray[Any]
 
@@ -97,6 +97,33 @@ def look(
         repeated_steps=_repeated_steps(np.split(prints, starts[1:]), steps[starts]),
         wrapped_at=_wrapped_at(prints),
     )
+
+
+def doubt(seen: Seen, *, given: bool) -> str | None:
+    """What should be said of a pass, or None.
+
+    Args:
+        seen: What came.
+        given: Whether the ids were given; repeated fingerprints alone are identical inputs.
+    """
+    if seen.wrapped_at is not None:
+        return (
+            f"From row {seen.wrapped_at:,} on the source starts over: {seen.unique:,} different samples came in "
+            f"{seen.samples:,} rows. samples.drop_duplicates() keeps the first of each; steps= ends earlier."
+        )
+    if given and len(seen.duplicates):
+        shown = ", ".join(repr(item) for item in seen.duplicates[:3].tolist())
+        return (
+            f"{len(seen.duplicates):,} ids came more than once, such as {shown}. samples.drop_duplicates() keeps the "
+            "first of each."
+        )
+    if seen.repeated_steps:
+        step, earlier = seen.repeated_steps[0]
+        return (
+            f"Batch {step} holds the very samples of batch {earlier} ({len(seen.repeated_steps):,} such batches): a "
+            "source that repeats itself, or identical inputs."
+        )
+    return None
 
 
 def _repeated_steps(batches: Sequence[Array], steps: Array) -> tuple[tuple[int, int], ...]:
