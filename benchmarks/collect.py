@@ -6,6 +6,11 @@ Both sides run in one process, in turns, on the same model, data and batch size.
 `predict` includes its outputs as one array; that of `collect` includes `samples.y_true` and
 `samples.y_pred`, the loss of each sample and the fingerprints. That both give the same predictions
 is checked first. A full run takes some minutes.
+
+`tf.data` is measured twice. With the options that a pipeline has by itself, TensorFlow 2.21 often
+waits when an iterator is let go, until its autotuner has slept out (0.15, 0.31, 0.63, 1.27 … seconds
+after the iterator was made): that is what users have, and makes the time of either side jump. With
+autotuning off the two sides' own work is compared.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # else torch's waiting threads take the other's core
 
 import keras
 import numpy as np
@@ -117,11 +123,13 @@ def workloads(rows: int) -> list[Workload]:
     ]
 
 
-def dataset(x: Any, y: Any) -> Any:
+def dataset(x: Any, y: Any, *, autotune: bool = True) -> Any:
     """A plain `tf.data` pipeline of batches."""
     import tensorflow as tf  # on JAX and torch only for this
 
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = autotune
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH).prefetch(2).with_options(options)
 
 
 # --- the two sides ----------------------------------------------------------------------------------
@@ -163,7 +171,12 @@ def check_equal(model: Any, data: Any, y: Any) -> None:
 def against_predict(work: Workload, pairs: int) -> Iterator[Result]:
     """The same model, warm, on arrays and on `tf.data`."""
     model = work.make()
-    for kind, data in (("arrays", (work.x, work.y)), ("tf.data", dataset(work.x, work.y))):
+    sources = {
+        "arrays": (work.x, work.y),
+        "tf.data": dataset(work.x, work.y),
+        "tf.data, autotuning off": dataset(work.x, work.y, autotune=False),
+    }
+    for kind, data in sources.items():
         check_equal(model, data, work.y)
         ratio = compare(lambda _, d=data: collected(model, d), lambda _, d=data: predicted(model, d), pairs=pairs)
         yield at_most(f"`collect` / `predict`, {work.name}, {kind}", ratio, 1.0)

@@ -9,6 +9,7 @@ Run it by `make demo`, or, on a backend of your choice:
 import os
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -96,13 +97,24 @@ def labels_of(data):
 def picture(image):
     """The middle of a digit in characters, two pixels in each."""
     ink = image[4:24, 4:24, 0] > 0.35
-    characters = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
-    return ["".join(characters[bool(a), bool(b)] for a, b in zip(*ink[i : i + 2], strict=True)) for i in range(0, 20, 2)]
+    blocks = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+    pairs_of_rows = zip(ink[::2].tolist(), ink[1::2].tolist(), strict=True)
+    return ["".join(blocks[pair] for pair in zip(upper, lower, strict=True)) for upper, lower in pairs_of_rows]
 
 
 def heading(text):
     """A line between two parts."""
     print(f"\n--- {text} " + "-" * (90 - len(text)))
+
+
+def say_how_many_agree(agree):
+    """The share of rows whose prediction equals the label."""
+    print(f"{agree.sum()} of {len(agree):,} predictions equal their label: {agree.mean():.1%}.")
+
+
+def say(text):
+    """A long sentence in lines."""
+    print(textwrap.fill(text, 95))
 
 
 def main():
@@ -118,21 +130,20 @@ def main():
 
     heading(f"training on {keras.backend.backend()}")
     model = small_network()
-    history = model.fit(train, epochs=3, verbose=0).history
+    history = model.fit(train, epochs=3, shuffle=False, verbose=0).history  # the pipeline shuffles
     accuracies = ", ".join(f"{accuracy:.1%}" for accuracy in history["accuracy"])
     print(f"Three epochs over {len(for_training):,} digits. Keras reports the accuracies {accuracies}.")
 
     heading("the usual way: predictions in one pass, labels in another")
     predicted = model.predict(test, verbose=0).argmax(axis=1)
     true = labels_of(test)
-    print(f"{np.sum(predicted == true)} of {len(true):,} predictions equal their label: {np.mean(predicted == true):.1%}.")
+    say_how_many_agree(predicted == true)
     print("The network is better than that. The data are shuffled, so the second pass has another order.")
-    print(f"tt.check_alignment(test): {tt.check_alignment(test)}")
+    say(f"tt.check_alignment(test): {tt.check_alignment(test)}")
 
     heading("tt.collect: both in one pass")
     samples = tt.collect(model, named_test)
-    agree = samples.true_labels == samples.pred_labels
-    print(f"{agree.sum()} of {len(samples):,} predictions equal their label: {agree.mean():.1%}.")
+    say_how_many_agree(samples.true_labels == samples.pred_labels)
     again = labels[samples.ids]
     print(f"Looked up by id in the data set, {np.sum(again == samples.y_true):,} of {len(samples):,} labels are right.")
 
@@ -155,13 +166,12 @@ def main():
         run = Path(folder) / "mnist"
         tt.collect(model, named_test, to=run, inputs=True, layers="digit")
         size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file())
-        found = tt.open(run)
-        print(f"{len(found.samples()):,} rows with pixels and layer outputs, {size / 1e6:.1f} MB, written and read back.")
-        stored = found.samples()
+        stored = tt.open(run).samples()
+        print(f"{len(stored):,} rows with pixels and layer outputs, {size / 1e6:.1f} MB, written and read back.")
         here, there = np.argsort(samples.ids), np.argsort(stored.ids)
         same = np.allclose(samples.y_pred[here], stored.y_pred[there], atol=1e-5)
         print(f"Another pass, another order; joined by id, the predictions are {'the same' if same else 'different'}.")
-        del found, stored
+        del stored  # before its files go
     print(f"\nThat took {time.perf_counter() - began:.0f} seconds.")
 
 

@@ -20,7 +20,7 @@ from truetap.backends import Runner, current
 from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
 from truetap.data.element import Parts
 from truetap.data.reader import Read, Reader, notice
-from truetap.errors import DataError, ModelError
+from truetap.errors import DataError, ModelError, StructureError
 from truetap.fingerprint import fingerprint
 from truetap.pairing import Outputs, align, pair
 from truetap.selection import select
@@ -83,6 +83,7 @@ class Collector:
         self._compiled: _Compiled | None = None
         self._by_form: dict[tuple[Any, ...], _Compiled] = {}
         self._x_shape: Any = ""
+        self._first: frozenset[str] | None = None  # the columns of the first batch
         self._columns: tuple[str, ...] | None = None
 
     @property
@@ -152,7 +153,7 @@ class Collector:
         self._compiled = compiled
         results = compiled.runner(arguments)
         host_x = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), x)
-        prints = fingerprint(host_x)
+        prints = fingerprint(host_x) if read.fingerprints is None else read.fingerprints
         kept: Columns = {
             "sample_id": prints if read.ids is None else read.ids,
             "fingerprint": prints,
@@ -191,8 +192,21 @@ class Collector:
         fetched = self._backend.fetch(started.results)
         for name, values in fetched.items():
             _check_rows(name, values, started.size)
-        columns = started.kept | self._labels(started, step.outputs, fetched)
-        return columns | fetched
+        columns = started.kept | self._labels(started, step.outputs, fetched) | fetched
+        if started.size:
+            self._check_same_columns(columns)
+        return columns
+
+    def _check_same_columns(self, columns: Columns) -> None:
+        if self._first is None:
+            self._first = frozenset(columns)
+        changed = self._first ^ frozenset(columns)
+        if changed:
+            raise StructureError(
+                f"Batch {int(columns['step'][0])} has other parts than the batches before. Received: "
+                f"{sorted(set(columns) & changed)} more, {sorted(self._first & changed)} less. Expected: the same "
+                "labels, weights and masks in every batch."
+            )
 
     def _labels(self, started: _Started, outputs: Outputs, fetched: Columns) -> Columns:
         y_true, said = pair(started.y, outputs)
@@ -227,8 +241,10 @@ def _lengthened(labels: Array | None, mask: Array | None) -> Array | None:
 
 def _check_labels(y: Any) -> None:
     for path, leaf in flatten(y).items():
-        kind = "" if leaf is None else str(leaf.dtype).lower()
-        if any(word in kind for word in ("str", "object", "<u", "|s")):
+        if leaf is None:
+            continue
+        kind = getattr(leaf.dtype, "kind", None)  # NumPy's and JAX'; others are asked by name
+        if kind in ("O", "S", "U", "T") or (kind is None and "str" in str(leaf.dtype)):
             raise DataError(
                 f"Labels are numbers. Received: labels {path!r} of dtype {leaf.dtype}. Expected: int or float; make "
                 "class indices of names, such as names, y = np.unique(y, return_inverse=True)."

@@ -127,7 +127,7 @@ def stream(
 
 
 def _streamed(collector: Collector, reader: Reader) -> Iterator[Samples]:
-    for batch in collector.batches(ahead=not reader.facts.one_shot):
+    for batch in collector.batches(ahead=False):  # a model may be trained between two batches
         yield Samples(Held([batch]), collector.about)
     _check_end(reader, None)
 

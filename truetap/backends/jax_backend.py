@@ -24,6 +24,7 @@ class JaxRunner:
     def __init__(self, model: Any, step: Step) -> None:
         ref: Callable[[], Any] = weakref.ref(model)
         self._model = ref
+        self._names: list[str] = []  # jit sorts the keys of a dict
         self._variables: tuple[list[Any], list[Any]] | None = None
 
         def stateless(trainable: list[Any], others: list[Any], batch: Any) -> tuple[dict[str, Any], dict[int, Any]]:
@@ -33,6 +34,7 @@ class JaxRunner:
             with keras.StatelessScope(state_mapping=mapping) as scope:
                 before = [scope.get_current_value(variable) for variable in state]
                 results = step(batch)
+                self._names = list(results)
                 after = [scope.get_current_value(variable) for variable in state]
             pairs = enumerate(zip(before, after, strict=True))
             return results, {place: new for place, (old, new) in pairs if new is not old}
@@ -49,7 +51,7 @@ class JaxRunner:
         results, moved = self._run([each.value for each in trainable], [each.value for each in state], batch)
         for place, value in moved.items():
             state[place].assign(value)
-        return dict(results)
+        return {name: results[name] for name in self._names}
 
     def close(self) -> None:
         """Forgets the model's variables: the next pass looks for them again."""

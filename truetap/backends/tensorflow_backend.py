@@ -9,29 +9,64 @@ import numpy as np
 import tensorflow as tf
 
 from truetap.backends.protocol import Array, Step
-from truetap.structure import map_leaves
+from truetap.structure import flatten, map_leaves, skeleton, unflatten
 
 
 class TensorFlowRunner:
-    """A `tf.function` over the step; `run_eagerly` models run it as it is."""
+    """A `tf.function` over the step; models that run eagerly run it as it is.
+
+    The function takes flat tensors, and the concrete function of each shape is called directly: for a
+    small model, working out the type of a nested argument costs more than the step.
+    """
 
     def __init__(self, model: Any, step: Step) -> None:
-        self._run = step
-        if not model.run_eagerly:
-            plain = tf.autograph.experimental.do_not_convert(step)
-            self._run = tf.function(plain, reduce_retracing=True, jit_compile=bool(model.jit_compile))
+        self._step = step
+        self._eager = bool(model.run_eagerly)
+        self._jit = bool(model.jit_compile)
+        self._function: Any = None
+        self._concrete: dict[tuple[Any, ...], Any] = {}
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return dict(self._run(map_leaves(_to_tensor, batch)))
+        if self._eager:
+            return self._step(map_leaves(_to_tensor, batch))
+        flat = {path: _to_tensor(leaf) for path, leaf in flatten(batch).items() if leaf is not None}
+        tensors = tuple(flat.values())
+        if self._function is None:
+            self._function = self._over(skeleton(batch), tuple(flat))
+        if any(isinstance(tensor, tf.RaggedTensor | tf.SparseTensor) for tensor in tensors):
+            return dict(self._function(*tensors))
+        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
+        concrete = self._concrete.get(key)
+        if concrete is None:
+            concrete = self._concrete[key] = self._function.get_concrete_function(*tensors)
+        return dict(concrete(*tensors))
+
+    def _over(self, shape: Any, paths: tuple[str, ...]) -> Any:
+        """The step as a function of flat tensors; a runner sees batches of one structure only."""
+
+        def of_tensors(*tensors: Any) -> dict[str, Any]:
+            return self._step(unflatten(shape, dict(zip(paths, tensors, strict=True))))
+
+        plain = tf.autograph.experimental.do_not_convert(of_tensors)
+        return tf.function(plain, reduce_retracing=True, jit_compile=self._jit)
 
     def close(self) -> None:
         """Nothing was changed."""
 
 
 def _to_tensor(leaf: Any) -> Any:
-    if leaf is None or isinstance(leaf, tf.Tensor | tf.RaggedTensor | tf.SparseTensor):
-        return leaf
-    return tf.convert_to_tensor(leaf)
+    return leaf if leaf is None or _is_native(leaf) else tf.convert_to_tensor(leaf)
+
+
+def _is_native(value: Any) -> bool:
+    kind = type(value)
+    known = _NATIVE.get(kind)
+    if known is None:  # remembered by type: TensorFlow makes asking expensive
+        known = _NATIVE[kind] = issubclass(kind, tf.Tensor | tf.RaggedTensor | tf.SparseTensor)
+    return known
+
+
+_NATIVE: dict[type[Any], bool] = {}
 
 
 class TensorFlowBackend:
@@ -40,7 +75,7 @@ class TensorFlowBackend:
     name = "tensorflow"
 
     def is_native(self, value: Any) -> bool:
-        return isinstance(value, tf.Tensor | tf.RaggedTensor | tf.SparseTensor)
+        return _is_native(value)
 
     def compile(self, model: Any, step: Step) -> TensorFlowRunner:
         return TensorFlowRunner(model, step)

@@ -33,11 +33,12 @@ def notice(said: list[str], message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One batch as read: its place in the pass, its parts, and the ids that came with it."""
+    """One batch as read: its place in the pass, its parts, and the ids and fingerprints that came with it."""
 
     step: int
     parts: Parts
     ids: Array | None
+    fingerprints: Array | None = None
 
 
 class Reader:
@@ -70,6 +71,7 @@ class Reader:
         self._steps = _checked_steps(steps)
         self._key = ids if isinstance(ids, str) else None
         self._function: Callable[[Any], Any] | None = ids if callable(ids) else None
+        self._id_kind: str | None = None
         self._listed: Array | None = None
         if ids is not None and self._key is None and self._function is None:
             self._listed = self._checked_list(ids)
@@ -104,13 +106,25 @@ class Reader:
             parts = split(element, self.facts.kind, labelled=self._labelled)
             if self._listed is not None:
                 ids = self._next_listed(parts.size)
-            read = Read(self.steps_read, parts, None if ids is None else as_ids(ids, parts.size))
+            named = None if ids is None else as_ids(ids, parts.size)
+            self._check_kind(named)
+            read = Read(self.steps_read, parts, named, drawn.fingerprints)
             if self.steps_read == 0:
                 for said in doubts_about_batch(parts):
                     notice(self.notices, said)
             self.steps_read += 1
             self.samples_read += parts.size
             yield read
+
+    def _check_kind(self, ids: Array | None) -> None:
+        if ids is None or not len(ids):
+            return
+        self._id_kind = self._id_kind or ids.dtype.kind
+        if ids.dtype.kind != self._id_kind:
+            raise IdError(
+                f"Ids are all whole numbers or all strings. Received: both, the second kind in batch {self.steps_read} "
+                f"of the {self.facts.kind}. Expected: one kind; str(id) makes strings of them."
+            )
 
     def check_end(self) -> None:
         """Says what is wrong when a whole pass gave fewer samples than there are ids.

@@ -21,10 +21,12 @@ class Drawn:
     Attributes:
         element: What the source gave: `(x, y[, sample_weight])`, a dict, …
         ids: Sample ids that came with it, shape (n,), or None.
+        fingerprints: Fingerprints of its inputs, shape (n,), if the source took them already.
     """
 
     element: Any
     ids: Array | Sequence[Any] | None = None
+    fingerprints: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
