@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from truetap.about import About
 from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
 from truetap.collector import Collector
 from truetap.columns import concatenate, record_batch
@@ -129,7 +131,7 @@ def stream(
 def _streamed(collector: Collector, reader: Reader) -> Iterator[Samples]:
     for batch in collector.batches(ahead=False):  # a model may be trained between two batches
         yield Samples(Held([batch]), collector.about)
-    _check_end(reader, None)
+    _check_end(reader)
 
 
 def ground_truth(
@@ -171,10 +173,7 @@ def ground_truth(
             if leaf is None:  # an output without labels
                 continue
             parts.setdefault(path, []).append(ragged_to_padded(leaf) if is_ragged(leaf) else to_host(leaf))
-    if not parts:
-        raise DataError(f"The {reader.facts.kind} is empty: it gave no batch. Expected: one or more.")
-    if reader.missing_steps:
-        raise _ended_early(reader)
+    _check_end(reader)
     return unflatten(shape, {path: _joined(chunks) for path, chunks in parts.items()})
 
 
@@ -208,50 +207,58 @@ def _in_memory(collector: Collector, reader: Reader, verbose: str | int) -> Samp
             for batch in collector.batches(ahead=True):
                 held.append(batch)
                 bar.advance(len(batch["sample_id"]))
+        _check_end(reader)
     except DataError as error:
         error.samples = Samples(Held(held), collector.about) if held else None
         raise
     samples = Samples(Held(held), collector.about, expected_ids=reader.expected_ids)
-    return _finished(samples, reader)
-
-
-def _to_disk(collector: Collector, reader: Reader, to: str | os.PathLike[str], verbose: str | int) -> Samples:
-    with RunWriter(to) as writer, Progress("collect", reader.expected_steps, verbose) as bar:
-        for batch in collector.batches(ahead=True):
-            if reader.steps_read <= 2:  # known after the first batch; notices may come with the second
-                writer.update_metadata({"collect": collector.about.to_json()})
-            writer.write("samples", record_batch(batch.items()))
-            bar.advance(len(batch["sample_id"]))
-        writer.update_metadata({"collect": collector.about.to_json()})
-    run = RunReader(to)
-    samples = Samples(run.batches("samples"), collector.about, expected_ids=reader.expected_ids)
-    return _finished(samples, reader)
-
-
-def _finished(samples: Samples, reader: Reader) -> Samples:
-    _check_end(reader, samples)
     samples.say_what_was_seen()
     return samples
 
 
-def _check_end(reader: Reader, samples: Samples | None) -> None:
+def _to_disk(collector: Collector, reader: Reader, to: str | os.PathLike[str], verbose: str | int) -> Samples:
+    rows = 0
+
+    def written(about: About) -> Samples:
+        return Samples(RunReader(to).batches("samples"), about, expected_ids=reader.expected_ids)
+
+    try:
+        with RunWriter(to) as writer:
+            with Progress("collect", reader.expected_steps, verbose) as bar:
+                for batch in collector.batches(ahead=True):
+                    if reader.steps_read <= 2:  # known after the first batch; notices may come with the second
+                        writer.update_metadata({"collect": collector.about.to_json()})
+                    writer.write("samples", record_batch(batch.items()))
+                    rows += len(batch["sample_id"])
+                    bar.advance(len(batch["sample_id"]))
+            _check_end(reader)
+            writer.flush()
+            samples = written(collector.about)
+            samples.say_what_was_seen()
+            about = replace(collector.about, notices=tuple(samples.notices))
+            writer.update_metadata({"collect": about.to_json()})
+    except DataError as error:
+        error.samples = written(collector.about) if rows else None
+        raise
+    return written(about)
+
+
+def _check_end(reader: Reader) -> None:
+    """Says what is wrong with a pass that has ended.
+
+    Raises:
+        DataError: It gave nothing.
+        DataEndedEarly: It gave fewer batches than were asked for.
+        IdError: It gave fewer samples than there are ids.
+    """
     if reader.steps_read == 0:
         raise DataError(
             f"The {reader.facts.kind} gave no batch. Expected: one or more; a generator that was read to its end "
             "has to be made anew (or pass the function that makes it)."
         )
     if reader.missing_steps:
-        raise _ended_early(reader, samples)
-    try:
-        reader.check_end()
-    except IdError as error:
-        error.samples = samples
-        raise
-
-
-def _ended_early(reader: Reader, samples: Samples | None = None) -> DataEndedEarly:
-    return DataEndedEarly(
-        f"The {reader.facts.kind} ended after {reader.steps_read} of {reader.expected_steps} batches. Expected: as "
-        "many as steps asks for; leave steps out to read to the end. What came is in this error's .samples.",
-        samples,
-    )
+        raise DataEndedEarly(
+            f"The {reader.facts.kind} ended after {reader.steps_read} of {reader.expected_steps} batches. Expected: as "
+            "many as steps asks for; leave steps out to read to the end. What came is in this error's .samples."
+        )
+    reader.check_end()

@@ -134,6 +134,35 @@ def test_padding_that_differs_from_batch_to_batch(tmp_path: Path) -> None:
         assert samples.to_arrow().num_rows == 8
 
 
+def test_a_call_that_failed_at_once_leaves_nothing_in_the_way(line: Any, tmp_path: Path) -> None:
+    x = np.arange(8, dtype="float32").reshape(4, 2)
+    with pytest.raises(tt.StructureError):
+        tt.collect(line, (x, [x, x]), to=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert len(tt.collect(line, (x, x), to=tmp_path / "run")) == 4
+
+
+def test_what_was_said_is_in_the_run(line: Any, tmp_path: Path) -> None:
+    x = np.arange(8, dtype="float32").reshape(4, 2)
+    twice = [(x, x), (x, x)]
+    with pytest.warns(tt.DataWarning, match="From row 4 on the source starts over"):
+        written = tt.collect(line, iter(twice), to=tmp_path / "run")
+    opened = tt.open(tmp_path / "run").samples()
+    assert opened.notices == written.notices
+    assert "From row 4 on" in opened.notices[0]
+
+
+def test_rows_before_an_early_end_are_in_the_error_and_on_disk(line: Any, tmp_path: Path) -> None:
+    x = np.arange(8, dtype="float32").reshape(4, 2)
+    with pytest.raises(tt.DataEndedEarly, match="ended after 1 of 3 batches") as raised:
+        tt.collect(line, iter([(x, x)]), steps=3, to=tmp_path / "run")
+    assert raised.value.samples is not None
+    np.testing.assert_array_equal(raised.value.samples.y_pred, x)
+    run = tt.open(tmp_path / "run")
+    assert not run.complete
+    assert len(run.samples()) == 4
+
+
 def test_no_other_engine_yet(line: Any) -> None:
     with pytest.raises(tt.TruetapError, match="engine='ray' is not in this version"):
         tt.collect(line, (np.ones((2, 2)), np.ones((2, 2))), engine="ray")

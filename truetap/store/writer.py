@@ -77,7 +77,7 @@ class RunWriter:
             truetap=writer_version(),
             metadata=checked_metadata(metadata or {}),
         )
-        _take_folder(self.path)
+        self._made_folder = _take_folder(self.path)
         self._write_manifest()
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
@@ -172,9 +172,22 @@ class RunWriter:
             self.close()
             return
         try:
-            self.close(complete=False)
+            if self._tables or self._closed:
+                self.close(complete=False)
+            else:
+                self._discard()
         except StoreError as on_close:
             error.add_note(f"Closing the run failed too: {on_close}")
+
+    def _discard(self) -> None:
+        """Leave nothing of a run that failed before its first row: the corrected call can take its path."""
+        self._closed = True
+        try:
+            (self.path / MANIFEST).unlink()
+            if self._made_folder:
+                self.path.rmdir()
+        except OSError as error:
+            raise StoreError(f"Could not remove the empty run at {str(self.path)!r}: {error.strerror}.") from error
 
     def _begin_table(self, name: str) -> TableWriter:
         folder = self.path / check_table(name) / WORKER
@@ -209,8 +222,10 @@ class RunWriter:
             )
 
 
-def _take_folder(folder: Path) -> None:
+def _take_folder(folder: Path) -> bool:
+    """Makes the folder, or takes an empty one; whether it was made."""
     try:
+        made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         names = os.listdir(folder)
     except FileExistsError as error:
@@ -230,6 +245,7 @@ def _take_folder(folder: Path) -> None:
             f"The folder {str(folder)!r} holds other files, such as {min(names)!r}, and no run; it is left "
             "as it is. Record to a path where there is nothing yet, or to an empty folder."
         )
+    return made
 
 
 def _when_created(folder: Path) -> str:
