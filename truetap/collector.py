@@ -20,7 +20,7 @@ from truetap.backends import Runner, current
 from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
 from truetap.data.element import Parts
 from truetap.data.reader import Read, Reader, notice
-from truetap.errors import DataError, ModelError, StructureError
+from truetap.errors import DataError, LayerError, ModelError, StructureError
 from truetap.fingerprint import fingerprint
 from truetap.pairing import Outputs, align, pair
 from truetap.selection import select
@@ -151,7 +151,7 @@ class Collector:
         if self._compiled is not None and compiled is not self._compiled:
             self._compiled.runner.close()
         self._compiled = compiled
-        results = compiled.runner(arguments)
+        results = self._run(compiled, arguments)
         host_x = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), x)
         prints = fingerprint(host_x) if read.fingerprints is None else read.fingerprints
         kept: Columns = {
@@ -163,6 +163,18 @@ class Collector:
             kept |= {column("inputs", p): np.array(leaf) for p, leaf in flatten(host_x).items() if leaf is not None}
             self._x_shape = skeleton(host_x)
         return _Started(kept, _kept(parts.y), _kept(parts.sample_weight), parts.size, compiled.step, results)
+
+    def _run(self, compiled: _Compiled, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return compiled.runner(arguments)
+        except Exception as error:
+            if not self._layers or not self._backend.escaped(error):
+                raise
+            raise LayerError(
+                f"A selected layer is called inside a compiled loop or branch (ops.while_loop, scan, cond), from which "
+                f"no value can be taken out on {self._backend.name}. Received: layers {', '.join(self._layers)}. "
+                "Expected: the layer around it."
+            ) from error
 
     def _arguments(self, x: Any, parts: Parts) -> dict[str, Any]:
         y, y_mask = parts.y, None

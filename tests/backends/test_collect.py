@@ -163,6 +163,34 @@ def test_rows_before_an_early_end_are_in_the_error_and_on_disk(line: Any, tmp_pa
     assert len(run.samples()) == 4
 
 
+class Loop(keras.layers.Layer):  # type: ignore[misc]
+    """Calls its inner layer three times, in a loop that TensorFlow and JAX compile."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones", name="inner")
+
+    def build(self, shape: Any) -> None:
+        self.inner.build(shape)
+
+    def call(self, x: Any) -> Any:
+        start = (keras.ops.convert_to_tensor(0), x)
+        return keras.ops.while_loop(lambda i, h: i < 3, lambda i, h: (i + 1, self.inner(h)), start)[1]
+
+
+def test_a_layer_in_a_users_own_loop_is_seen_or_refused() -> None:
+    model = keras.Sequential([keras.Input((2,)), Loop(name="loop")])
+    x = np.asarray([[1, 2], [0, 1]], "float32")
+    np.testing.assert_array_equal(tt.collect(model, (x, x), layers="loop").layers["loop"], [[12, 12], [4, 4]])
+    if keras.backend.backend() == "torch":  # op by op, so each call is seen
+        layers = tt.collect(model, (x, x), layers="inner").layers
+        assert [layers[key][0, 0] for key in ("loop/inner", "loop/inner#1", "loop/inner#2")] == [3, 6, 12]
+        return
+    with pytest.raises(tt.LayerError, match=r"inside a compiled loop or branch .* Received: layers loop/inner"):
+        tt.collect(model, (x, x), layers="inner")
+    assert all("call" not in vars(layer) for layer in (model.layers[0], model.layers[0].inner))
+
+
 def test_no_other_engine_yet(line: Any) -> None:
     with pytest.raises(tt.TruetapError, match="engine='ray' is not in this version"):
         tt.collect(line, (np.ones((2, 2)), np.ones((2, 2))), engine="ray")

@@ -80,6 +80,9 @@ class JaxBackend:
     def dense(self, value: Any) -> tuple[Any, Any]:
         return value, None
 
+    def escaped(self, error: Exception) -> bool:
+        return isinstance(error, jax.errors.UnexpectedTracerError)
+
     def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
         return {name: np.asarray(value) for name, value in results.items()}
 

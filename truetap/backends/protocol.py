@@ -45,5 +45,8 @@ class Backend(Protocol):
     def dense(self, value: Any) -> tuple[Any, Any]:
         """A tensor of the model's as a dense one, and the mask (n, T) of what is real if it was ragged."""
 
+    def escaped(self, error: Exception) -> bool:
+        """Whether an error says that a value was taken out of a compiled loop or branch."""
+
     def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
         """Results as NumPy arrays; waits for them where the backend runs ahead."""

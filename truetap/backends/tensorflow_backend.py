@@ -89,6 +89,9 @@ class TensorFlowBackend:
         padded = value.to_tensor()
         return padded, tf.sequence_mask(value.row_lengths(), tf.shape(padded)[1])
 
+    def escaped(self, error: Exception) -> bool:
+        return type(error).__name__ == "InaccessibleTensorError"  # not public by name; TF 2.21
+
     def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
         return {name: np.asarray(value) for name, value in results.items()}
 

@@ -63,6 +63,9 @@ class TorchBackend:
     def dense(self, value: Any) -> tuple[Any, Any]:
         return value, None
 
+    def escaped(self, error: Exception) -> bool:
+        return False  # op by op: there is nothing to escape from
+
     def fetch(self, results: Mapping[str, Any]) -> dict[str, Array]:
         return {name: to_host(value) for name, value in results.items()}
 
