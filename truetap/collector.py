@@ -27,7 +27,7 @@ from truetap.selection import select
 from truetap.step import PairStep
 from truetap.structure import flatten, leaves, map_leaves, skeleton
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "Columns"]
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]

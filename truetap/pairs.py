@@ -13,7 +13,7 @@ from typing import Any
 
 from truetap.about import About
 from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
-from truetap.collector import Collector
+from truetap.collector import Collector, Columns
 from truetap.columns import concatenate, record_batch
 from truetap.data import open_source
 from truetap.data.reader import Reader
@@ -21,7 +21,7 @@ from truetap.errors import DataEndedEarly, DataError, IdError, TruetapError
 from truetap.held import Held
 from truetap.identified import Identified
 from truetap.progress import Progress
-from truetap.samples import Samples
+from truetap.samples import MOST_ROWS_LOOKED_AT, Samples
 from truetap.store import RunReader, RunWriter
 from truetap.structure import flatten, skeleton, unflatten
 
@@ -218,6 +218,7 @@ def _in_memory(collector: Collector, reader: Reader, verbose: str | int) -> Samp
 
 def _to_disk(collector: Collector, reader: Reader, to: str | os.PathLike[str], verbose: str | int) -> Samples:
     rows = 0
+    small: list[Columns] = []  # to say what was seen without reading the run again; a bounded number of rows
 
     def written(about: About) -> Samples:
         return Samples(RunReader(to).batches("samples"), about, expected_ids=reader.expected_ids)
@@ -230,12 +231,14 @@ def _to_disk(collector: Collector, reader: Reader, to: str | os.PathLike[str], v
                         writer.update_metadata({"collect": collector.about.to_json()})
                     writer.write("samples", record_batch(batch.items()))
                     rows += len(batch["sample_id"])
+                    if rows <= MOST_ROWS_LOOKED_AT:
+                        small.append({name: batch[name] for name in ("sample_id", "fingerprint", "step")})
                     bar.advance(len(batch["sample_id"]))
             _check_end(reader)
-            writer.flush()
-            samples = written(collector.about)
-            samples.say_what_was_seen()
-            about = replace(collector.about, notices=tuple(samples.notices))
+            looked_at = Samples(Held(small), collector.about, expected_ids=reader.expected_ids)
+            if rows <= MOST_ROWS_LOOKED_AT:
+                looked_at.say_what_was_seen()
+            about = replace(collector.about, notices=tuple(looked_at.notices))
             writer.update_metadata({"collect": about.to_json()})
     except DataError as error:
         error.samples = written(collector.about) if rows else None

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from truetap.evaluation import Evaluation
     from truetap.outputs_evaluation import Evaluations
 
-__all__ = ["Samples"]
+__all__ = ["MOST_ROWS_LOOKED_AT", "Samples"]
 
 Array = npt.NDArray[Any]
+
+MOST_ROWS_LOOKED_AT = 1_000_000  # rows up to which every collection is looked at for repetition
 
 
 class Samples:
@@ -347,8 +349,8 @@ class Samples:
         )
 
     def say_what_was_seen(self) -> None:
-        """Warns of wrap-around and repeated ids; over a million rows only when `seen` is asked for."""
-        if len(self) > 1_000_000:
+        """Warns of wrap-around and repeated ids; of many rows only when `seen` is asked for."""
+        if len(self) > MOST_ROWS_LOOKED_AT:
             return
         given = not np.array_equal(self.ids, self.fingerprints)
         message = doubt(self.seen, given=given)
