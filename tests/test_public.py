@@ -49,6 +49,18 @@ def test_every_name_resolves() -> None:
         assert getattr(truetap, name) is not None
 
 
+def test_any_name_may_be_the_first_that_is_used() -> None:
+    """A cycle of imports shows only from one of its ends."""
+    code = (
+        "import sys, importlib\n"
+        f"for name in {NAMES!r}:\n"
+        "    for module in [m for m in sys.modules if m.split('.')[0] == 'truetap']:\n"
+        "        del sys.modules[module]\n"
+        "    getattr(importlib.import_module('truetap'), name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_importing_loads_neither_keras_nor_a_backend() -> None:
     code = (
         "import sys, truetap; truetap.TruetapError; "

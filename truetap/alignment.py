@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from truetap.backends.tensors import to_host
-from truetap.data import open_source
+from truetap.data.opening import open_source
 from truetap.data.reader import Reader
 from truetap.errors import DataError
 from truetap.fingerprint import fingerprint

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from truetap.data import open_source
+from truetap.data.opening import open_source
 from truetap.data.reader import Reader
 from truetap.errors import DataError, IdError
 from truetap.fingerprint import fingerprint

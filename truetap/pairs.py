@@ -15,7 +15,7 @@ from truetap.about import About
 from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
 from truetap.collector import Collector, Columns
 from truetap.columns import concatenate, record_batch
-from truetap.data import open_source
+from truetap.data.opening import open_source
 from truetap.data.reader import Reader
 from truetap.errors import DataEndedEarly, DataError, IdError, TruetapError
 from truetap.held import Held
