@@ -141,16 +141,15 @@ def write_section(path: Path, heading: str, body: str, introduction: str) -> Non
     """Puts a section in the place of the one with that heading, or after the others.
 
     Args:
-        path: A Markdown file; made with the introduction if there is none.
+        path: A Markdown file; made if there is none.
         heading: The section's heading, of the second level.
         body: What stands under it.
         introduction: What stands above the first section.
     """
-    whole = path.read_text() if path.exists() else introduction
-    head, *sections = whole.rstrip().split("\n## ")
+    sections = path.read_text().rstrip().split("\n## ")[1:] if path.exists() else []
     bodies = dict(section.split("\n", 1) for section in sections)
-    bodies[heading] = f"\n{body}\n"
-    parts = [head.rstrip(), *(f"## {name}\n\n{text.strip()}" for name, text in bodies.items())]
+    bodies[heading] = body
+    parts = [introduction.strip(), *(f"## {name}\n\n{text.strip()}" for name, text in bodies.items())]
     path.write_text("\n\n".join(parts) + "\n")
 
 

@@ -42,7 +42,12 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 INTRODUCTION = """# Results of the benchmarks
 
 Written by `python benchmarks/collect.py --write`, one section per backend; not by hand. Ratios are
-medians over repetitions in one process, with the smallest and the largest of a repetition.
+medians over repetitions in one process, with the smallest and the largest of a repetition; CPU time
+is that of all threads.
+
+On TensorFlow every call of `predict` makes a `tf.data` pipeline of its own. On JAX and torch a call costs
+little more than its batches: a loop of `predict` per batch is nearly as fast as one `predict` there, and
+the aim against the loop is out of reach for anything that runs the model.
 """
 PACKAGES = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jax",), "torch": ("torch",)}
 
