@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -52,16 +52,28 @@ class TFDatasetSource:
         """Batches as TensorFlow's own tensors."""
         facts = self.facts
         files = facts.expected_ids
-        data = self._data if limit is None else self._data.take(limit)
         if files is None:
-            yield from map(Drawn, data)
+            yield from map(Drawn, _elements(self._data, limit))
             return
         start = 0
-        for element in data:
+        for element in _elements(self._data, limit):
             first = element[0] if isinstance(element, tuple) else element
             size = int(first.shape[0])
             yield Drawn(element, files[start : start + size])
             start += size
+
+
+def _elements(data: Any, limit: int | None) -> Iterator[Any]:
+    """The elements of a dataset, at most `limit`; its iterator is let go on a thread of its own.
+
+    Letting go of an iterator waits until TensorFlow's autotuner has slept out, for up to seconds
+    (10 (2^k - 1) ms, TF 2.21): a pass would end that much later.
+    """
+    held = [iter(data if limit is None else data.take(limit))]
+    try:
+        yield from held[0]
+    finally:
+        threading.Thread(target=held.clear, name="truetap-release", daemon=True).start()
 
 
 def _shuffles(data: Any) -> bool | None:
@@ -159,7 +171,7 @@ class IdentifiedDataset:
 
     def draw(self, limit: int | None) -> Iterator[Drawn]:
         """Batches with their ids."""
-        for ids, element in islice(self._pairs, limit) if limit is not None else self._pairs:
+        for ids, element in _elements(self._pairs, limit):
             if ids.shape.rank == 0:
                 raise IdError(
                     "tt.with_ids(dataset) gives an id to each element, and its elements were not batched after "
