@@ -23,7 +23,7 @@ from truetap.data.reader import Read, Reader, notice
 from truetap.errors import DataError, LayerError, ModelError, StructureError
 from truetap.fingerprint import fingerprint
 from truetap.pairing import Outputs, align, pair
-from truetap.selection import select
+from truetap.selection import layers_by_path, select
 from truetap.step import PairStep
 from truetap.structure import flatten, leaves, map_leaves, skeleton
 
@@ -312,6 +312,28 @@ def _form(arguments: dict[str, Any]) -> tuple[Any, ...]:
     return tuple((path, None if leaf is None else len(leaf.shape)) for path, leaf in flatten(arguments).items())
 
 
+def _state(model: Any) -> int:
+    """What was traced into a step besides values of variables: the layers, and what hangs on them.
+
+    An activation, a rate or a policy that was replaced gives another number. Keras' own compiled
+    functions go on with the old one until `compile`; here nothing says that a model has to be
+    compiled again.
+    """
+    found: list[Any] = []
+    for layer in [model, *layers_by_path(model).values()]:
+        found += [id(layer), layer.dtype_policy.name]
+        found += [
+            id(value)
+            for name, value in vars(layer).items()
+            if not name.startswith(("_", "stop_")) and name not in _MOVING
+        ]
+    return hash(tuple(found))
+
+
+# Attributes by which Keras and torch keep track of a model that runs.
+_MOVING = frozenset({"built", "predict_function", "test_function", "train_function", "training"})
+
+
 def _compiled(model: Any, layers: Mapping[str, Any], form: tuple[Any, ...]) -> _Compiled:
     """The step for a model, reused while nothing that was traced into it has changed."""
     compile_loss = getattr(model, "_compile_loss", None)
@@ -322,7 +344,7 @@ def _compiled(model: Any, layers: Mapping[str, Any], form: tuple[Any, ...]) -> _
         model.jit_compile,
         tuple(id(variable) for variable in model.trainable_variables),
         tuple(id(variable) for variable in model.non_trainable_variables),
-        tuple(id(layer) for layer in model.layers),
+        _state(model),
     )
     known = _STEPS.setdefault(model, [])
     for entry in known:

@@ -159,6 +159,26 @@ def test_the_model_is_as_it_was(trained: tuple[Any, Array, Array]) -> None:
     assert all("call" not in vars(layer) for layer in [model, *model.layers])
 
 
+def test_a_changed_model_is_traced_anew(trained: tuple[Any, Array, Array]) -> None:
+    """Weights, layers, an activation or a loss that were replaced after a first call."""
+    x = np.arange(12, dtype="float32").reshape(4, 3) / 10
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_initializer="ones", name="first")])
+    model.compile(loss="mse")
+    total = x.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(tt.collect(model, (x, x[:, :2])).y_pred, np.tile(total, 2), rtol=1e-6)
+    model.layers[0].set_weights([np.full((3, 2), 2.0), np.zeros(2)])
+    np.testing.assert_allclose(tt.collect(model, (x, x[:, :2])).y_pred, np.tile(2 * total, 2), rtol=1e-6)
+    model.add(keras.layers.Dense(1, kernel_initializer="ones"))
+    np.testing.assert_allclose(tt.collect(model, (x, x[:, :1])).y_pred, 4 * total, rtol=1e-6)
+    model.layers[0].activation = keras.activations.tanh
+    bent = 2 * np.tanh(2 * total)
+    np.testing.assert_allclose(tt.collect(model, (x, x[:, :1])).y_pred, bent, rtol=1e-5)
+    model.compile(loss="mae")
+    losses = tt.collect(model, (x, x[:, :1])).loss
+    assert losses is not None
+    np.testing.assert_allclose(losses, np.abs(bent - x[:, :1])[:, 0], rtol=1e-5)
+
+
 def test_a_second_call_traces_nothing(trained: tuple[Any, Array, Array]) -> None:
     """Python side effects run when a step is traced: once per shape on TensorFlow and JAX, always on torch."""
     calls = []
