@@ -7,7 +7,7 @@ be read again is never drawn from before its batch is asked for.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from truetap.fingerprint import fingerprint
 from truetap.pairing import Outputs, align, pair
 from truetap.selection import layers_by_path, select
 from truetap.step import PairStep
-from truetap.structure import flatten, leaves, map_leaves, skeleton
+from truetap.structure import flatten, is_nested, leaves, map_leaves, skeleton
 
 __all__ = ["Collector", "Columns"]
 
@@ -38,7 +38,7 @@ class _Compiled:
     """A step ready to run, and what it was compiled for."""
 
     key: tuple[Any, ...]
-    compile_loss: Any
+    compile_loss: Callable[[], Any]
     step: PairStep
     runner: Runner
 
@@ -135,8 +135,9 @@ class Collector:
             if waiting is not None:
                 yield self._finish(waiting)
         finally:
-            if self._compiled is not None:
-                self._compiled.runner.close()
+            for each in self._by_form.values():
+                each.runner.close()
+                each.step.forget()
 
     def _start(self, read: Read) -> _Started:
         """Starts the step, and takes from the batch what is kept: its memory may be filled anew."""
@@ -190,11 +191,11 @@ class Collector:
         }
 
     def _argument(self, leaf: Any) -> Any:
-        if leaf is None or self._backend.is_native(leaf):
+        fresh = self._reader.facts.fresh
+        if leaf is None or (self._backend.is_native(leaf) and (fresh or not self._backend.mutable)):
             return leaf
-        host = to_host(leaf)
         # a backend may use the very memory it is given, and run behind: a buffer filled anew would be read
-        return host if self._reader.facts.fresh else np.array(host)
+        return to_host(leaf) if fresh else np.array(to_host(leaf))
 
     def _finish(self, started: _Started) -> Columns:
         step = started.step
@@ -234,8 +235,8 @@ class Collector:
         if started.sample_weight is None:
             return columns
         weights, _ = pair(started.sample_weight, outputs, what="sample weights")
-        if len(set(map(id, weights.values()))) == 1:  # one weight for all outputs
-            return columns | {"sample_weight": next(iter(weights.values()))}
+        if not is_nested(started.sample_weight):  # one weight for all outputs
+            return columns | {"sample_weight": started.sample_weight}
         return columns | {column("sample_weight", n): value for n, value in weights.items() if value is not None}
 
 
@@ -309,13 +310,26 @@ def _check_rows(name: str, values: Array, size: int) -> None:
 
 def _form(arguments: dict[str, Any]) -> tuple[Any, ...]:
     """Structure and ranks of a batch: what a step says of its trace holds for batches of one form."""
-    return tuple((path, None if leaf is None else len(leaf.shape)) for path, leaf in flatten(arguments).items())
+    labels = tuple(_width(leaf) for leaf in leaves(arguments["y"]))
+    ranks = tuple((path, None if leaf is None else len(leaf.shape)) for path, leaf in flatten(arguments).items())
+    return ranks, labels
 
 
-def _state(model: Any) -> int:
+def _width(y: Any) -> int | None:
+    """The last extent of labels that have one for each class or number: on it depends whether a loss fits."""
+    rank = 0 if y is None else len(y.shape)
+    whole = rank == 2 and "int" in str(y.dtype)  # class indices of steps, whose number may change
+    return None if rank < 2 or whole else int(y.shape[-1])
+
+
+def _nothing() -> None:
+    """In the place of a reference to the loss of a model that has none."""
+
+
+def _state(model: Any) -> tuple[Any, ...]:
     """What was traced into a step besides values of variables: the layers, and what hangs on them.
 
-    An activation, a rate or a policy that was replaced gives another number. Keras' own compiled
+    An activation, a rate or a policy that was replaced gives another state. Keras' own compiled
     functions go on with the old one until `compile`; here nothing says that a model has to be
     compiled again.
     """
@@ -323,15 +337,16 @@ def _state(model: Any) -> int:
     for layer in [model, *layers_by_path(model).values()]:
         found += [id(layer), layer.dtype_policy.name]
         found += [
-            id(value)
+            value if type(value) in _PLAIN else id(value)
             for name, value in vars(layer).items()
             if not name.startswith(("_", "stop_")) and name not in _MOVING
         ]
-    return hash(tuple(found))
+    return tuple(found)
 
 
 # Attributes by which Keras and torch keep track of a model that runs.
-_MOVING = frozenset({"built", "predict_function", "test_function", "train_function", "training"})
+_MOVING = frozenset({"built", "history", "predict_function", "test_function", "train_function", "training"})
+_PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
 
 
 def _compiled(model: Any, layers: Mapping[str, Any], form: tuple[Any, ...]) -> _Compiled:
@@ -348,9 +363,10 @@ def _compiled(model: Any, layers: Mapping[str, Any], form: tuple[Any, ...]) -> _
     )
     known = _STEPS.setdefault(model, [])
     for entry in known:
-        if entry.key == key and entry.compile_loss is compile_loss:
+        if entry.key == key and entry.compile_loss() is compile_loss:
             return entry
     step = PairStep(weakref.ref(model), layers)
-    entry = _Compiled(key, compile_loss, step, current().compile(model, step))
+    of_loss = _nothing if compile_loss is None else weakref.ref(compile_loss)  # a loss may hold the model
+    entry = _Compiled(key, of_loss, step, current().compile(model, step))
     known[:] = [*known[-3:], entry]
     return entry

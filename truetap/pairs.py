@@ -130,7 +130,7 @@ def stream(
 
 def _streamed(collector: Collector, reader: Reader) -> Iterator[Samples]:
     for batch in collector.batches(ahead=False):  # a model may be trained between two batches
-        yield Samples(Held([batch]), collector.about)
+        yield Samples(Held([batch]), replace(collector.about, expected_steps=None, expected_samples=None))
     _check_end(reader)
 
 

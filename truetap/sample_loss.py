@@ -49,6 +49,7 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
         masks: Masks of shape (n, T, ...) in the structure of `y_pred`, None where there is none.
     """
     found = SampleLosses()
+    fits = weights is not None
     for each in losses:
         name = "/".join(map(str, each.path))
         truth, pred, mask = (_at(part, each.path) for part in (y_true, y_pred, masks))
@@ -73,7 +74,8 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
                 f"The sample weights of output {name!r} have shape {tuple(weight.shape)}, and its loss has one "
                 f"value per sample: no weighted loss can be computed. Expected: weights of shape (n,)."
             )
-        found.weighted = None if applied is None else _plus(found.weighted, applied * factor)
+        fits = fits and applied is not None
+        found.weighted = _plus(found.weighted, applied * factor) if fits and applied is not None else None
     return found
 
 

@@ -166,12 +166,12 @@ class Samples:
         """One output by its name, or some rows by slice, indices or bool mask."""
         if isinstance(key, str):
             return self._output(key)
-        return self._like([rows.take(self._batches, positions(key, len(self)))])
+        return self._part([rows.take(self._batches, positions(key, len(self)))])
 
     def batches(self) -> Iterator[Samples]:
         """The rows a batch at a time, as they were collected; memory for one."""
         for batch in self._batches:
-            yield self._like([batch])
+            yield self._part([batch])
 
     def _output(self, name: str) -> Samples:
         if name not in self.about.outputs:
@@ -181,6 +181,12 @@ class Samples:
         hint = self.about.hints.get(name)
         about = replace(self.about, outputs=("",), shape="", hints={} if hint is None else {"": hint})
         return Samples(OutputView(self._batches, name), about, tasks={"": lambda: self.task(name)})
+
+    def _part(self, batches: Sequence[pa.RecordBatch]) -> Samples:
+        """Some of the rows, of which nobody expects that they are all."""
+        part = self._like(batches)
+        part.about = replace(self.about, expected_steps=None, expected_samples=None)
+        return part
 
     def _like(self, batches: Sequence[pa.RecordBatch]) -> Samples:
         """Other rows of the same outputs: what their values mean is decided by all rows."""

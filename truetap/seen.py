@@ -136,12 +136,22 @@ def _repeated_steps(batches: Sequence[Array], steps: Array) -> tuple[tuple[int, 
     return tuple(found)
 
 
+_MOST_TRIES = 32  # whole comparisons, when long stretches of identical inputs look like a beginning
+
+
 def _wrapped_at(prints: Array) -> int | None:
     """The row from which on everything that follows is the beginning again, two rows at least."""
     rows = len(prints)
     if rows < 2 or (prints == prints[0]).all():
         return None
+    tries = 0
     for start in np.flatnonzero(prints == prints[0])[1:].tolist():
-        if rows - start >= 2 and np.array_equal(prints[start:], np.resize(prints[:start], rows - start)):
+        few = min(64, start, rows - start)
+        if rows - start < 2 or not np.array_equal(prints[start : start + few], prints[:few]):
+            continue
+        if np.array_equal(prints[start:], np.resize(prints[:start], rows - start)):
             return int(start)
+        tries += 1
+        if tries == _MOST_TRIES:
+            return None
     return None

@@ -52,12 +52,12 @@ class Selector:
     Attributes:
         text: The rule in words.
         matches: Whether a layer of that path belongs to it.
-        name: The literal name, if it is one; a literal that matches nothing is an error.
+        literals: Names in it that stand for themselves; one that matches nothing is an error.
     """
 
     text: str
     matches: Callable[[str, Any], bool]
-    name: str | None = None
+    literals: tuple[str, ...] = ()
 
     def __and__(self, other: Pattern) -> Selector:
         right = select(other)
@@ -71,6 +71,7 @@ class Selector:
         return Selector(
             f"({self.text} | {right.text})",
             lambda path, layer: self.matches(path, layer) or right.matches(path, layer),
+            self.literals + right.literals,
         )
 
     def __invert__(self) -> Selector:
@@ -90,6 +91,20 @@ class Selector:
         lines = [f"{path}  ({type(layers[path]).__name__})" for path in chosen]
         return "\n".join([f"{self!r}: {len(chosen)} of {len(layers)} layers", *lines])
 
+    def _check_literals(self, model: Any, layers: dict[str, Any], hidden: dict[str, str]) -> None:
+        for literal in self.literals:
+            paths = [path for path, layer in layers.items() if _text_matches(literal, path, layer.name)]
+            if not paths:
+                names = sorted({*layers, *(layer.name for layer in layers.values())})
+                near = near_names(literal, names)
+                raise LayerError(f"No layer of the model {model.name!r} matches select({literal!r}). {near}")
+            if all(path in hidden for path in paths):
+                loop = hidden[paths[0]]
+                raise LayerError(
+                    f"The layer {paths[0]!r} runs inside a loop over time steps of {loop!r}, from which no value can "
+                    f"be taken out. Expected: the layer around it; select {loop!r}."
+                )
+
     def resolve(self, model: Any) -> dict[str, Any]:
         """The layers that belong to it by path, or an error that names near ones.
 
@@ -97,14 +112,14 @@ class Selector:
             LayerError: It matches no layer, or names one whose calls can't be seen.
         """
         layers = layers_by_path(model)
+        hidden = _inside_loops(layers)
+        self._check_literals(model, layers, hidden)
         chosen = {path: layer for path, layer in layers.items() if self.matches(path, layer)}
         if not chosen:
             names = sorted({*layers, *(layer.name for layer in layers.values())})
             raise LayerError(
-                f"No layer of the model {model.name!r} matches {self!r}. "
-                + near_names(self.name if self.name is not None else self.text.strip("'"), names)
+                f"No layer of the model {model.name!r} matches {self!r}. " + near_names(self.text.strip("'"), names)
             )
-        hidden = _inside_loops(layers)
         seen = {path: layer for path, layer in chosen.items() if path not in hidden}
         if not seen:
             path = next(iter(chosen))
@@ -150,14 +165,14 @@ def _one(pattern: Pattern) -> Selector:
     if isinstance(pattern, Selector):
         return pattern
     if isinstance(pattern, str):
-        literal = None if set(pattern) & set("*?[") else pattern
+        literal = () if set(pattern) & set("*?[") else (pattern,)
         return Selector(repr(pattern), lambda path, layer: _text_matches(pattern, path, layer.name), literal)
     if isinstance(pattern, re.Pattern):
         return Selector(f"/{pattern.pattern}/", lambda path, layer: bool(pattern.search(path)))
     if isinstance(pattern, type):
         return Selector(pattern.__name__, lambda path, layer: isinstance(layer, pattern))
     if isinstance(pattern, keras.Layer):
-        return Selector(repr(pattern.name), lambda path, layer: layer is pattern, pattern.name)
+        return Selector(repr(pattern.name), lambda path, layer: layer is pattern)
     if isinstance(pattern, Sequence):
         return select(*pattern)
     if callable(pattern):

@@ -46,6 +46,7 @@ class PairStep:
     said: list[str] = field(default_factory=list)
     ragged: bool = False
     _resolved: list[OutputLoss] | None = None
+    _failed: list[str] = field(default_factory=list)
     _takes_training: bool | None = None
     _unaligned: list[tuple[Any, int]] = field(default_factory=list)
 
@@ -80,6 +81,11 @@ class PairStep:
         waiting, self._unaligned = self._unaligned, []
         self.said += [said for said in (broadcast_said(*each) for each in waiting) if said is not None]
         return self.said
+
+    def forget(self) -> None:
+        """Lets go of the losses, which may hold the model, at the end of a pass."""
+        self._resolved = None
+        self._unaligned = []
 
     def _forward(self, x: Any) -> Any:
         model = self.model()
@@ -120,6 +126,8 @@ class PairStep:
             raise DataError("No output of the model has labels in this data.")
         model = self.model()
         try:
+            if self._failed:
+                return SampleLosses(said=list(self._failed))
             if self._resolved is None:  # once: on torch the step runs anew for every batch
                 self.hints = hints(model, outputs, [])
                 self._resolved = output_losses(model, truth, pred)
@@ -135,12 +143,12 @@ class PairStep:
             return found
         except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RuntimeError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            return SampleLosses(
-                said=[
-                    "There is no loss per sample: the compiled loss failed on these labels and outputs "
-                    f"({type(error).__name__}: {first}). The pairs are complete without it."
-                ]
-            )
+            # kept: a later batch, whose shape a compiler may know less of, must not try again and fail at run time
+            self._failed = [
+                "There is no loss per sample: the compiled loss failed on these labels and outputs "
+                f"({type(error).__name__}: {first}). The pairs are complete without it."
+            ]
+            return SampleLosses(said=list(self._failed))
 
 
 def _fits(mask: Any, value: Any) -> bool:

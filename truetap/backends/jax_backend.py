@@ -7,8 +7,7 @@ next batch is prepared while a step runs.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -22,19 +21,18 @@ class JaxRunner:
     """The step as a function of state and batch."""
 
     def __init__(self, model: Any, step: Step) -> None:
-        ref: Callable[[], Any] = weakref.ref(model)
-        self._model = ref
-        self._names: list[str] = []  # jit sorts the keys of a dict
-        self._variables: tuple[list[Any], list[Any]] | None = None
+        self._names: dict[frozenset[str], list[str]] = {}  # jit sorts the keys of a dict
+        # One list for the mapping and for the values: what is trainable may change between two traces.
+        self._variables = (list(model.trainable_variables), list(model.non_trainable_variables))
+        variables = self._variables
 
         def stateless(trainable: list[Any], others: list[Any], batch: Any) -> tuple[dict[str, Any], dict[int, Any]]:
-            model = ref()
-            state = model.non_trainable_variables
-            mapping = list(zip([*model.trainable_variables, *state], [*trainable, *others], strict=True))
+            state = variables[1]
+            mapping = list(zip([*variables[0], *state], [*trainable, *others], strict=True))
             with keras.StatelessScope(state_mapping=mapping) as scope:
                 before = [scope.get_current_value(variable) for variable in state]
                 results = step(batch)
-                self._names = list(results)
+                self._names[frozenset(results)] = list(results)
                 after = [scope.get_current_value(variable) for variable in state]
             pairs = enumerate(zip(before, after, strict=True))
             return results, {place: new for place, (old, new) in pairs if new is not old}
@@ -43,25 +41,22 @@ class JaxRunner:
         self._run = jax.jit(stateless) if jitted else stateless
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        if self._variables is None:
-            model = self._model()
-            self._variables = (list(model.trainable_variables), list(model.non_trainable_variables))
         # Values are read anew for each batch: the model may be trained between two batches of a stream.
         trainable, state = self._variables
         results, moved = self._run([each.value for each in trainable], [each.value for each in state], batch)
         for place, value in moved.items():
             state[place].assign(value)
-        return {name: results[name] for name in self._names}
+        return {name: results[name] for name in self._names[frozenset(results)]}
 
     def close(self) -> None:
-        """Forgets the model's variables: the next pass looks for them again."""
-        self._variables = None
+        """Nothing was changed but state, which is put back after every batch."""
 
 
 class JaxBackend:
     """See `truetap.backends.protocol.Backend`."""
 
     name = "jax"
+    mutable = False
 
     def is_native(self, value: Any) -> bool:
         return isinstance(value, jax.Array)

@@ -33,6 +33,10 @@ class Backend(Protocol):
     def name(self) -> str:
         """As `keras.backend.backend()` names it."""
 
+    @property
+    def mutable(self) -> bool:
+        """Whether its tensors can be filled anew by whoever made them."""
+
     def is_native(self, value: Any) -> bool:
         """Whether the value is this backend's own tensor, which a step can take as it is."""
 

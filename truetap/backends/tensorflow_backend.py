@@ -73,6 +73,7 @@ class TensorFlowBackend:
     """See `truetap.backends.protocol.Backend`."""
 
     name = "tensorflow"
+    mutable = False
 
     def is_native(self, value: Any) -> bool:
         return _is_native(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -70,17 +71,31 @@ def _elements(data: Any, limit: int | None) -> Iterator[Any]:
     (10 (2^k - 1) ms, TF 2.21): a pass would end that much later.
     """
     held = [iter(data if limit is None else data.take(limit))]
+    let_go = _let_go  # at the interpreter's end a module's names are gone before its generators are
     try:
         yield from held[0]
     finally:
-        threading.Thread(target=held.clear, name="truetap-release", daemon=True).start()
+        let_go(held)
+
+
+def _let_go(
+    held: list[Any],
+    thread: type[threading.Thread] = threading.Thread,
+    ending: Callable[[], bool] = sys.is_finalizing,
+) -> None:
+    if ending():
+        return
+    try:
+        thread(target=held.clear, name="truetap-release", daemon=True).start()
+    except RuntimeError:  # the interpreter is ending: there is nobody left to wait for
+        held.clear()
 
 
 def _shuffles(data: Any) -> bool | None:
     """Whether a shuffle stands anywhere in the pipeline; True for what may interleave as well."""
     if data.options().deterministic is False:
         return True
-    waiting = [data]
+    waiting, unknown = [data], False
     while waiting:
         node = waiting.pop()
         if getattr(node, "_deterministic", None) == "false":  # map(…, deterministic=False); TF 2.21
@@ -88,11 +103,13 @@ def _shuffles(data: Any) -> bool | None:
         name = type(node).__name__.lower()
         if "shuffle" in name or "interleave" in name or "random" in name or "sample" in name:
             return True
+        if any(word in name for word in ("flatmap", "generator", "load", "snapshot")):
+            unknown = True  # made by a function, or elsewhere
         try:
             waiting.extend(node._inputs())  # the only way to a dataset's inputs; TF 2.0 to 2.21
         except (AttributeError, NotImplementedError):
-            return None
-    return False
+            unknown = True
+    return None if unknown else False
 
 
 class IdentifiedDataset:

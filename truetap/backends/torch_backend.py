@@ -20,22 +20,22 @@ class TorchRunner:
 
     def __init__(self, model: Any, step: Step) -> None:
         self._model: Callable[[], Any] = weakref.ref(model)
-        self._was_training: bool | None = None
+        self._was_training = False
         compiled = not model.run_eagerly and model.jit_compile
         self._run = torch.compile(step) if compiled else step
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        if self._was_training is None:
-            self._was_training = self._model().training
+        if self._model().training:  # at the first batch, or again after training between two batches
+            self._was_training = True
             self._model().eval()
         with torch.no_grad():
             return dict(self._run(map_leaves(_to_device, batch)))
 
     def close(self) -> None:
         """Puts the module back into the mode it was in."""
-        if self._was_training is not None:
-            self._model().train(self._was_training)
-        self._was_training = None
+        if self._was_training:
+            self._model().train()
+        self._was_training = False
 
 
 def _to_device(leaf: Any) -> Any:
@@ -50,6 +50,7 @@ class TorchBackend:
     """See `truetap.backends.protocol.Backend`."""
 
     name = "torch"
+    mutable = True
 
     def is_native(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)

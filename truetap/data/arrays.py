@@ -125,7 +125,8 @@ def _numbers_to_arrays(data: Any) -> Any:
             return np.asarray(data)
         if data and isinstance(data, list) and _is_matrix(data):
             return np.asarray(data)
-        return type(data)(_numbers_to_arrays(child) for child in data)
+        children = [_numbers_to_arrays(child) for child in data]
+        return tuple(children) if isinstance(data, tuple) else children
     if isinstance(data, dict):
         return {key: _numbers_to_arrays(child) for key, child in data.items()}
     return data

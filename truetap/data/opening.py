@@ -47,6 +47,10 @@ def open_source(
             f"args and kwargs are for a function that makes the data. Received: {type(data).__name__}. "
             "Expected: the function itself, such as make_batches instead of make_batches()."
         )
+    if batch_size is not None and batch_size < 1:
+        raise DataError(f"batch_size is a number of rows. Received: {batch_size!r}. Expected: None, or 1 or more.")
+    if isinstance(data, list) and data and all(isinstance(each, tuple) for each in data):
+        return IterableSource(data, kind="list of batches")
     if is_hugging_face(data):
         return HuggingFaceSource(data, batch_size)
     if holds_arrays(data):
