@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from truetap.backends.tensors import to_host
+from truetap.backends.tensors import all_to_host
 from truetap.data.opening import open_source
 from truetap.data.reader import Reader
 from truetap.errors import DataError
 from truetap.fingerprint import fingerprint
 from truetap.identified import Identified
-from truetap.structure import map_leaves
 
 __all__ = ["Alignment", "check_alignment"]
 
@@ -130,8 +129,7 @@ def _pass(reader: Reader) -> tuple[Array, Array]:
     inputs, labels = [], []
     for read in reader:
         inputs.append(fingerprint(read.parts.host_x()))
-        host = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), read.parts.y)
-        labels.append(fingerprint(host))
+        labels.append(fingerprint(all_to_host(read.parts.y)))
     if not inputs:
         raise DataError(f"The {reader.facts.kind} gave no batch. Expected: one or more.")
     return np.concatenate(inputs), np.concatenate(labels)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from truetap.about import About, column
 from truetap.backends import Runner, current
-from truetap.backends.tensors import is_ragged, ragged_to_padded, to_host
+from truetap.backends.tensors import all_to_host, is_ragged, ragged_to_padded, to_host
 from truetap.data.element import Parts
 from truetap.data.reader import Read, Reader, notice
 from truetap.errors import DataError, LayerError, ModelError, StructureError
@@ -149,11 +149,9 @@ class Collector:
         compiled = self._by_form.get(form)
         if compiled is None:
             compiled = self._by_form[form] = _compiled(self._model, self._layers, form)
-        if self._compiled is not None and compiled is not self._compiled:
-            self._compiled.runner.close()
         self._compiled = compiled
         results = self._run(compiled, arguments)
-        host_x = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), x)
+        host_x = all_to_host(x)
         prints = fingerprint(host_x) if read.fingerprints is None else read.fingerprints
         kept: Columns = {
             "sample_id": prints if read.ids is None else read.ids,
@@ -181,7 +179,7 @@ class Collector:
         y, y_mask = parts.y, None
         if any(is_ragged(leaf) for leaf in leaves(y)):
             y_mask = map_leaves(lambda leaf: ragged_to_padded(leaf)[1] if is_ragged(leaf) else None, y)
-            y = map_leaves(lambda leaf: None if leaf is None else to_host(leaf), y)
+            y = all_to_host(y)
         weight = parts.sample_weight
         return {
             "x": map_leaves(self._argument, x),

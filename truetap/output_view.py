@@ -8,6 +8,7 @@ from typing import Any, overload
 import pyarrow as pa
 
 from truetap.about import column
+from truetap.rows import count
 
 __all__ = ["OutputView"]
 
@@ -23,8 +24,7 @@ class OutputView(Sequence[pa.RecordBatch]):
     @property
     def num_rows(self) -> int:
         """Rows in all."""
-        known = getattr(self._batches, "num_rows", None)
-        return int(known) if known is not None else sum(len(batch) for batch in self._batches)
+        return count(self._batches)
 
     def __len__(self) -> int:
         return len(self._batches)

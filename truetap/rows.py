@@ -13,7 +13,7 @@ import pyarrow as pa
 from truetap.columns import concatenate, decode, is_variable, record_batch
 from truetap.held import Held
 
-__all__ = ["array", "as_table", "column_names", "names", "parts", "take", "uniform"]
+__all__ = ["array", "as_table", "column_names", "count", "names", "parts", "take", "uniform"]
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +33,12 @@ def column_names(batches: Sequence[pa.RecordBatch]) -> list[str]:
     if isinstance(batches, Held):
         return batches.column_names
     return list(batches[0].schema.names) if len(batches) else []
+
+
+def count(batches: Sequence[pa.RecordBatch]) -> int:
+    """Rows in all; batches that know it are not read."""
+    known = getattr(batches, "num_rows", None)
+    return int(known) if known is not None else sum(len(batch) for batch in batches)
 
 
 def uniform(batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -73,8 +73,7 @@ class Samples:
 
     @cached_property
     def _count(self) -> int:
-        known = getattr(self._batches, "num_rows", None)
-        return int(known) if known is not None else sum(len(batch) for batch in self._batches)
+        return rows.count(self._batches)
 
     @cached_property
     def ids(self) -> Array:

@@ -10,6 +10,9 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import datasets
+import grain
+import jax.numpy as jnp
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +93,6 @@ def tf_tensors(shuffled: bool, ids: Array) -> tuple[Any, dict[str, Any]]:
 
 @source("JAX arrays")
 def jax_arrays(shuffled: bool, ids: Array) -> tuple[Any, dict[str, Any]]:
-    jnp = pytest.importorskip("jax.numpy")
     rows = order(shuffled)
     return (jnp.asarray(X[rows]), jnp.asarray(Y[rows])), {"ids": ids[rows], "batch_size": BATCH}
 
@@ -204,7 +206,6 @@ def loader(shuffled: bool, ids: Array) -> tuple[Any, dict[str, Any]]:
 
 @source("Grain")
 def grain_map(shuffled: bool, ids: Array) -> tuple[Any, dict[str, Any]]:
-    grain = pytest.importorskip("grain")
     items = [({"x": X[row], "name": row}, Y[row]) for row in range(ROWS)]
     data = grain.MapDataset.source(items)
     data = data.shuffle(seed=random.randrange(1 << 20)) if shuffled else data
@@ -213,7 +214,6 @@ def grain_map(shuffled: bool, ids: Array) -> tuple[Any, dict[str, Any]]:
 
 @source("Hugging Face datasets")
 def hugging_face(shuffled: bool, ids: Array) -> tuple[Any, dict[str, Any]]:
-    datasets = pytest.importorskip("datasets")
     data = datasets.Dataset.from_dict({"pixels": X, "label": Y, "name": list(ids)})
     return data.shuffle() if shuffled else data, {"ids": "name", "batch_size": BATCH}
 

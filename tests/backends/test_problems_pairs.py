@@ -10,6 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import datasets
 import keras
 import numpy as np
 import pandas as pd
@@ -257,7 +258,6 @@ def test_b07_a_factory_with_arguments(model: Any) -> None:
 
 
 def test_b11_class_names_that_sort_as_text_are_said() -> None:
-    datasets = pytest.importorskip("datasets")
     features = datasets.Features(
         {"x": datasets.Sequence(datasets.Value("float32")), "label": datasets.ClassLabel(names=["1", "10", "2"])}
     )

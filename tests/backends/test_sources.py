@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import datasets
 import grain
 import jax.numpy as jnp
 import keras
@@ -102,7 +103,6 @@ def test_grain_datasets_and_loaders(model: Any) -> None:
 
 
 def test_hugging_face_rows_streams_and_dict_batches(model: Any) -> None:
-    datasets = pytest.importorskip("datasets")
     columns = {"key": [f"k{row}" for row in ROW], "x": X.tolist(), "target": Y.tolist()}
     data = datasets.Dataset.from_dict(columns).shuffle(seed=1)
     for each in (data, data.to_iterable_dataset(), data.with_format("torch")):

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from truetap.errors import DataError
+from truetap.structure import map_leaves
 
 Array = npt.NDArray[Any]
 
-__all__ = ["is_array", "is_ragged", "is_sparse", "ragged_to_padded", "row_count", "to_host"]
+__all__ = ["all_to_host", "is_array", "is_ragged", "is_sparse", "ragged_to_padded", "row_count", "to_host"]
 
 
 def loaded(name: str) -> Any:
@@ -91,6 +92,11 @@ def to_host(value: Any) -> Array:
     if hasattr(value, "to_numpy"):  # pandas, Polars, Arrow
         return _column(value)
     return np.asarray(value)
+
+
+def all_to_host(structure: Any) -> Any:
+    """The same structure with every array-like as a NumPy array; None stays None."""
+    return map_leaves(lambda leaf: None if leaf is None else to_host(leaf), structure)
 
 
 def _column(value: Any) -> Array:

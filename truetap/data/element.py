@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from truetap.backends.tensors import is_array, row_count, to_host
+from truetap.backends.tensors import all_to_host, is_array, row_count
 from truetap.errors import DataError, LengthError, StructureError, UnlabelledDataError, near_names
 from truetap.structure import leaves, map_leaves
 
@@ -43,7 +43,7 @@ class Parts:
 
     def host_x(self) -> Any:
         """The input as NumPy arrays."""
-        return map_leaves(lambda leaf: None if leaf is None else to_host(leaf), self.x)
+        return all_to_host(self.x)
 
 
 def split(element: Any, kind: str, *, labelled: bool = True) -> Parts:
