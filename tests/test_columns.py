@@ -205,3 +205,29 @@ def test_a_batch_beyond_the_layout_is_refused() -> None:
     huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (2**11, 2**20), (0, 0))
     with pytest.raises(ValueError, match=r"can hold 2\*\*31 values. Received: shape \(2048, 1048576\)"):
         columns.encode(huge, variable=True)
+
+
+def test_strings_of_every_kind_of_numpy() -> None:
+    given = ["ä", "", "longer"]
+    for array in (
+        np.array(given),
+        np.array(given, object),
+        np.array([text.encode() for text in given]),
+        np.array([given[0], b"", "longer"], object),
+    ):
+        assert columns.encode(array).to_pylist() == given
+    mixed = np.array(["a", None, 3], object)
+    assert columns.encode(mixed).to_pylist() == ["a", "None", "3"]
+
+
+def test_parts_of_one_column() -> None:
+    first, second = values("float32", (3, 2, 4)), values("float32", (2, 5, 1))
+    column = columns.encode_parts([first, second], variable=True)
+    np.testing.assert_array_equal(columns.decode(column.slice(0, 3)), first)
+    np.testing.assert_array_equal(columns.decode(column.slice(3)), second)
+    same = columns.encode_parts([first, first[:1]])
+    np.testing.assert_array_equal(columns.decode(same), np.concatenate([first, first[:1]]))
+    vectors = columns.encode_parts([np.arange(2), np.arange(3)], variable=True)
+    assert vectors.to_pylist() == [0, 1, 0, 1, 2]
+    none = columns.encode_parts([np.zeros((0, 2, 4), np.float32)], variable=True)
+    assert columns.decode(none).shape == (0, 0, 0)

@@ -9,14 +9,17 @@
     │   └── DataEndedEarly       fewer batches than asked for; carries what was collected
     ├── ModelError               the model can't be run: not Keras', not built, not callable
     ├── LayerError               a layer selection matches nothing, or can't be observed
+    ├── TapError                 a tap, schedule or reducer that can't be what was asked for
     ├── TaskError                labels or metrics were asked for that the values don't have
     │   └── UnknownMetricError   a metric that an evaluation doesn't have
     └── StoreError               a run can't be written or read
+        ├── NotRecordedError     a path, phase, epoch, step or statistic that the run doesn't have
         ├── RunExistsError       the folder holds another run
         └── DamagedRunError      what is on disk isn't what was written
 
     TruetapWarning
-    └── DataWarning              the data are readable, but probably not what was meant
+    ├── DataWarning              the data are readable, but probably not what was meant
+    └── RecordingWarning         something was not recorded, or not as was probably meant
 
 A message says what was received, what was expected and what to do.
 """
@@ -39,9 +42,12 @@ __all__ = [
     "LayerError",
     "LengthError",
     "ModelError",
+    "NotRecordedError",
+    "RecordingWarning",
     "RunExistsError",
     "StoreError",
     "StructureError",
+    "TapError",
     "TaskError",
     "TruetapError",
     "TruetapWarning",
@@ -95,6 +101,10 @@ class LayerError(TruetapError, ValueError):
     """A layer selection matches nothing, or names a layer that can't be observed."""
 
 
+class TapError(TruetapError, ValueError):
+    """A tap, its schedule or its reducer can't be what was asked for."""
+
+
 class TaskError(TruetapError, ValueError):
     """Labels or metrics were asked for that the recorded values don't have."""
 
@@ -107,6 +117,12 @@ class UnknownMetricError(TaskError, KeyError):
 
 class StoreError(TruetapError, OSError):
     """A run can't be written or read."""
+
+
+class NotRecordedError(StoreError, KeyError):
+    """A path, phase, epoch, step or statistic was asked for that the run doesn't have."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
 
 
 class RunExistsError(StoreError):
@@ -123,6 +139,10 @@ class TruetapWarning(UserWarning):
 
 class DataWarning(TruetapWarning):
     """The data are readable, but probably not what was meant."""
+
+
+class RecordingWarning(TruetapWarning):
+    """Something was not recorded, or not as was probably meant; training goes on."""
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

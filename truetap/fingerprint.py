@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy.typing as npt
 
 from truetap.structure import flatten
 
-__all__ = ["coefficients", "fingerprint", "fold"]
+__all__ = ["coefficients", "fingerprint", "fold", "join", "pair"]
 
 _BLOCK = 1 << 15  # values folded and multiplied at a time: three such blocks stay in a core's cache
 
@@ -92,16 +93,42 @@ def fingerprint(x: Any) -> npt.NDArray[np.int64]:
         >>> bool((fingerprint(a) == fingerprint(a[::-1])[::-1]).all())
         True
     """
+    return join(pair(x))
+
+
+def pair(x: Any, only: Collection[str] | None = None) -> npt.NDArray[np.int32]:
+    """The two sums of a fingerprint apart, as a compiled step computes them.
+
+    Args:
+        x: As for `fingerprint`.
+        only: Paths of the leaves to sum; the others count for the salts and aren't looked at. What a
+            step can't do (strings) is done so, and added to the step's sums with wrap-around.
+
+    Returns:
+        int32 of shape (n, 2).
+    """
     first: Any = np.uint32(0)
     second: Any = np.uint32(0)
     found = {path: leaf for path, leaf in flatten(x).items() if leaf is not None}
     for path, leaf in found.items():
+        if only is not None and path not in only:
+            continue
         values = np.asarray(leaf)
         sums = _string_sums if values.dtype.kind in "SUOT" else _sums
         one, two = sums(values, zlib.crc32(path.encode()) if len(found) > 1 else 0)
         first, second = first + one, second + two
-    high = np.asarray(first).astype(np.uint64) << np.uint64(32)
-    return (high | np.asarray(second).astype(np.uint64)).view(np.int64)
+    return np.stack([np.asarray(first), np.asarray(second)], axis=-1).view(np.int32)
+
+
+def join(sums: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Fingerprints, int64 of shape (n,), from their two sums, int32 of shape (n, 2).
+
+    Example:
+        >>> join(np.asarray([[0, 5], [1, -1]], np.int32))
+        array([         5, 8589934591])
+    """
+    halves = np.ascontiguousarray(sums, dtype=np.int32).view(np.uint32).astype(np.uint64)
+    return ((halves[..., 0] << np.uint64(32)) | halves[..., 1]).view(np.int64)
 
 
 def _sums(values: npt.NDArray[Any], salt: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:

@@ -10,8 +10,9 @@ from truetap.backends.tf_data import IdentifiedDataset, identify_dataset, is_tf_
 from truetap.backends.torch_data import IdentifiedLoader, is_loader
 from truetap.data.arrays import ArraySource, holds_arrays
 from truetap.errors import IdError
+from truetap.ledger import LEDGER
 
-__all__ = ["Identified", "with_ids"]
+__all__ = ["Identified", "recorded_ids", "with_ids"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,8 @@ def with_ids(data: Any, ids: Any = None) -> Any:
             "method batch_ids(index)."
         )
     return Identified(data, ids)
+
+
+def recorded_ids(prints: Any) -> Any:
+    """The ids of samples that went to Keras through `.elements`, by fingerprint; None where there are none."""
+    return LEDGER.ids(prints)

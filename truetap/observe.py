@@ -11,17 +11,35 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from truetap.structure import flatten
+from truetap.structure import flatten, map_leaves
 
-__all__ = ["observed"]
+__all__ = ["observed", "replaced"]
 
 
 @contextmanager
-def observed(layers: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def replaced(owner: Any, **attributes: Any) -> Iterator[None]:
+    """Puts attributes on an instance for the time of the block; what was there before is there after."""
+    own = vars(owner)
+    before = {name: own[name] for name in attributes if name in own}
+    own.update(attributes)
+    try:
+        yield
+    finally:
+        for name in attributes:
+            own.pop(name, None)
+        own.update(before)
+
+
+@contextmanager
+def observed(
+    layers: Mapping[str, Any], through: Callable[[str, str, Any], Any] | None = None
+) -> Iterator[dict[str, Any]]:
     """Watches layers inside the block.
 
     Args:
         layers: The layers by path.
+        through: Is given the layer's path, the key and the value of each tensor that comes out of a layer;
+            what it returns goes on in its place.
 
     Yields:
         A dict that fills with tensors of the backend: key `path` for a layer's first call,
@@ -35,8 +53,12 @@ def observed(layers: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             result = call(*args, **kwargs)
             key = f"{path}#{calls[path]}" if calls[path] else path
             calls[path] += 1
-            values.update((k, v) for k, v in flatten(result, key).items() if v is not None)
-            return result
+            found = flatten(result, key)
+            values.update((k, v) for k, v in found.items() if v is not None)
+            if through is None:
+                return result
+            going_on = iter([None if v is None else through(path, k, v) for k, v in found.items()])
+            return map_leaves(lambda leaf: next(going_on), result)
 
         return watched
 

@@ -8,7 +8,7 @@ from typing import Any, overload
 import pyarrow as pa
 
 from truetap.about import column
-from truetap.rows import count
+from truetap.rows import column_names, count, only
 
 __all__ = ["OutputView"]
 
@@ -26,6 +26,16 @@ class OutputView(Sequence[pa.RecordBatch]):
         """Rows in all."""
         return count(self._batches)
 
+    @property
+    def column_names(self) -> list[str]:
+        """The columns, in order."""
+        return list(self._chosen(column_names(self._batches)))
+
+    def select(self, columns: Sequence[str]) -> OutputView:
+        """The same with some columns only."""
+        chosen = self._chosen(column_names(self._batches))
+        return OutputView(only(self._batches, [chosen[name] for name in columns]), self._output)
+
     def __len__(self) -> int:
         return len(self._batches)
 
@@ -39,7 +49,12 @@ class OutputView(Sequence[pa.RecordBatch]):
         return self._view(self._batches[index])
 
     def _view(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        names = batch.schema.names
+        chosen = self._chosen(batch.schema.names)
+        fields = [batch.schema.field(old).with_name(new) for new, old in chosen.items()]
+        return pa.RecordBatch.from_arrays([batch.column(old) for old in chosen.values()], schema=pa.schema(fields))
+
+    def _chosen(self, names: Sequence[str]) -> dict[str, str]:
+        """What the columns of the output are called here, and what they are called among others."""
         chosen = {}
         for name in names:
             kind, _, rest = name.partition("/")
@@ -49,5 +64,4 @@ class OutputView(Sequence[pa.RecordBatch]):
                 chosen[kind] = name
             elif name == "sample_weight" and column(name, self._output) not in names:
                 chosen[name] = name  # one weight for all outputs
-        fields = [batch.schema.field(old).with_name(new) for new, old in chosen.items()]
-        return pa.RecordBatch.from_arrays([batch.column(old) for old in chosen.values()], schema=pa.schema(fields))
+        return chosen

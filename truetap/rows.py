@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow as pa
 from truetap.columns import concatenate, decode, is_variable, record_batch
 from truetap.held import Held
 
-__all__ = ["array", "as_table", "column_names", "count", "names", "parts", "take", "uniform"]
+__all__ = ["array", "as_table", "column_names", "count", "names", "only", "parts", "take", "uniform"]
 
 Array = npt.NDArray[Any]
 
@@ -30,8 +30,9 @@ def names(batches: Sequence[pa.RecordBatch], kind: str) -> dict[str, str]:
 
 def column_names(batches: Sequence[pa.RecordBatch]) -> list[str]:
     """The columns that the rows have."""
-    if isinstance(batches, Held):
-        return batches.column_names
+    known = getattr(batches, "column_names", None)
+    if known is not None:
+        return list(known)
     return list(batches[0].schema.names) if len(batches) else []
 
 
@@ -59,9 +60,15 @@ def _storage(column: pa.Array) -> pa.Array:
     return column.storage if isinstance(column, pa.ExtensionArray) else column
 
 
+def only(batches: Sequence[pa.RecordBatch], columns: Sequence[str]) -> Sequence[pa.RecordBatch]:
+    """The batches with some columns; those that lie on disk read no others."""
+    select = getattr(batches, "select", None)
+    return batches if select is None else cast(Sequence[pa.RecordBatch], select(columns))
+
+
 def parts(batches: Sequence[pa.RecordBatch], column: str) -> Iterator[Array]:
     """A column's values, piece by piece."""
-    for batch in batches:
+    for batch in only(batches, [column]):
         for piece in uniform([batch.select([column])]):
             yield decode(piece.column(0))
 
@@ -75,7 +82,8 @@ def array(batches: Sequence[pa.RecordBatch], column: str) -> Array:
 
 def take(batches: Sequence[pa.RecordBatch], indices: Array) -> pa.RecordBatch:
     """Chosen rows, in the order of `indices`; only the batches that hold them are read."""
-    sizes = np.asarray([len(batch) for batch in batches])
+    known = getattr(batches, "sizes", None)
+    sizes = np.asarray([len(batch) for batch in batches] if known is None else known(), np.int64)
     starts = np.r_[0, np.cumsum(sizes)]
     owner = np.searchsorted(starts, indices, side="right") - 1
     order = np.argsort(owner, kind="stable")

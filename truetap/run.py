@@ -1,60 +1,406 @@
-"""A run on disk, read back: `tt.open(path)`."""
+"""A run on disk, read back: `tt.open(path)`.
+
+A run may be finished, still being written, or left behind by a killed process: what was confirmed is
+there, and each call sees what is confirmed by then. Opening reads the manifest only; values are
+mapped into memory, or read by DuckDB, when they are asked for. Nothing of a run is ever executed.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from truetap.about import About
-from truetap.errors import StoreError
+from truetap.errors import StoreError, TaskError, TruetapError
+from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
+from truetap.reading.history import history
+from truetap.reading.identify import identify, read_names
+from truetap.reading.names import IdentifyReport, Names
+from truetap.reading.overhead import OverheadSummary
+from truetap.reading.recorded import KINDS, Filter, Recordings
+from truetap.reading.sample_rows import Alike, Named
+from truetap.reading.scalars import epochs_table, scalars_table
+from truetap.reading.tables import Tables
 from truetap.samples import Samples
-from truetap.store import RunReader
+from truetap.store import Problem, RunReader
+from truetap.tasks import OutputTask
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from truetap.reading.sql import Database
 
 __all__ = ["Run", "open"]
 
 
+_LOOKED_AT = 10_000  # rows by which it is told what the values of an output mean
+
+
 class Run:
-    """A run folder, also one whose writer was interrupted: what was confirmed is there.
+    """A recorded run, or one that `tt.collect(…, to=…)` wrote.
 
     Attributes:
         path: The folder.
-        reader: The store beneath: tables, batches, checks.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self.reader = RunReader(path)
+        self._reader = RunReader(path)
+        self._stamp = self._manifest_stamp()
+        self._moment = Tables(self._reader)
+        self._named: tuple[Names | None, int] | None = None
+        self._memory: Names | None = None  # names that could not be kept in the run
+        self._database: Database | None = None
+        self._tasks: dict[str, OutputTask] | None = None
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    @property
+    def reader(self) -> RunReader:
+        """The store beneath, as it stands now: tables, batches, checks."""
+        return self._tables.reader
 
     @property
     def complete(self) -> bool:
         """Whether the writer came to its end."""
         return self.reader.complete
 
-    def samples(self) -> Samples:
-        """The recorded pairs, memory-mapped.
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables; `run.sql` knows them under these."""
+        return self.reader.tables
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the recorder kept with the run: the model's name, the backend, the taps, sessions."""
+        return dict(self.reader.metadata)
+
+    @property
+    def phases(self) -> dict[str, list[int]]:
+        """The phases of which anything is recorded, with the epochs of each: {"train": [0, 1], "val": [1]}."""
+        tables = self._tables
+        found: dict[str, set[int]] = {}
+        for table in ("scalars", "samples"):
+            for phase, epochs in tables.epochs(table).items():
+                found.setdefault(phase, set()).update(epochs)
+        return {phase: sorted(epochs) for phase, epochs in found.items()}
+
+    def paths(self, kind: str = "activations") -> tuple[str, ...]:
+        """The layers, weights or slots of which a kind of values is recorded.
+
+        Args:
+            kind: "activations", "activation_gradients", "gradients", "weights", "updates", "optimizer"
+                or "inputs".
+        """
+        return self._recordings(kind).paths
+
+    # --- samples ----------------------------------------------------------------------------------
+
+    def samples(self, phase: str | None = None, epoch: Epochs = None) -> Samples:
+        """The recorded samples: truth, prediction, loss and weight as the real steps had them.
+
+        Args:
+            phase: "train", "val", "test" or "predict"; "train" if there is any, else the only one.
+            epoch: A number, several (a list, a range), or None for all. Negative ones count from the
+                last epoch that is recorded: -1 is the last.
+
+        Returns:
+            The rows in the order of the steps, mapped or read a part at a time. Over several epochs a
+            sample stands once in each; `samples.epochs` and `samples.steps` say where.
 
         Raises:
-            StoreError: The run holds none.
+            NotRecordedError: There is no such phase or epoch; those there are, are listed.
+            StoreError: The run holds no samples.
+
+        Example:
+            >>> run.samples(epoch=-1).epochs
+            array([1, 1, 1, 1], dtype=int32)
         """
-        if "samples" not in self.reader.tables:
-            raise StoreError(
-                f"The run {self.path!r} holds no samples. Received: tables {list(self.reader.tables)}. Expected: a run "
-                "that tt.collect(…, to=…) wrote; it may have ended before its first batch."
-            )
-        plain = self.reader.metadata.get("collect", {})
-        about = About.from_json(plain) if isinstance(plain, dict) else About()
-        return Samples(self.reader.batches("samples"), about)
+        tables = self._tables
+        self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
+        recorded = tables.epochs("samples")
+        if not recorded:
+            self._refuse_phase(phase, epoch)
+            picked = tables.pick_all("samples")
+        else:
+            chosen = choose_phase(phase, recorded)
+            picked = tables.pick("samples", chosen, choose_epochs(epoch, recorded[chosen], f"phase {chosen!r}"))
+        alike, names = Alike(picked), self._names(tables)
+        return Samples(alike if names is None else Named(alike, names), self._about(tables))
+
+    def history(self, sample_id: Any) -> pa.Table:
+        """One sample's life: a row for each step that it was in.
+
+        Args:
+            sample_id: What it is called: by `run.identify`, by the ids it was recorded with, or by the
+                fingerprint of its input.
+
+        Returns:
+            A table ordered by epoch: phase, epoch, step, batch, position, loss, true_label, pred_label
+            (of classes), y_true, y_pred, and what else was recorded; `true_label/age` and so on for
+            several outputs.
+
+        Raises:
+            IdError: No recorded sample is called so.
+
+        Example:
+            >>> run.history(102).select(["phase", "epoch", "step"]).to_pylist()[0]
+            {'phase': 'train', 'epoch': 0, 'step': 1}
+        """
+        tables = self._tables
+        self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
+        about = self._about(tables)
+        return history(
+            tables, sample_id, names=self._names(tables), about=about, tasks=self._known_tasks(tables, about)
+        )
+
+    def identify(self, data: Any, ids: Any = None, *, steps: int | None = None) -> IdentifyReport:
+        """Names the recorded samples by walking the data once, in any order, and comparing fingerprints.
+
+        The names are kept in the run (table `names`); of a run that is being written, or can't be
+        written, they last as long as this object. A second call with other data adds their names.
+
+        Args:
+            data: Any source that `collect` takes, with the very inputs that the model was given.
+            ids: One name per sample in the order of the data, whole numbers or strings; a key; a
+                function; None for the names that the data carry (file paths, `tt.with_ids`), else row
+                numbers.
+            steps: Number of batches to walk.
+
+        Returns:
+            A report that prints itself: how many samples of each phase have a name now, identical
+            inputs, and samples that were both trained and validated on.
+
+        Raises:
+            IdError: No recorded sample is in the data, or a name would stand for two samples.
+        """
+        tables = self._tables
+        earlier = self._names(tables)
+        names, report = identify(
+            tables,
+            data,
+            ids,
+            steps=steps,
+            columns=self._about(tables).columns,
+            earlier=earlier,
+            naming=read_names(tables)[1] + 1,
+        )
+        self._memory = None if report.kept else names
+        self._named = self._database = None
+        return report
+
+    # --- values of layers and weights ---------------------------------------------------------------
+
+    @property
+    def activations(self) -> Recordings:
+        """What came out of the layers in the real forward pass.
+
+        `run.activations("conv1")` is the `Recorded` of one layer, "shared#1" of the second call of a
+        shared one; it takes phase=, epoch= and step=. `run.activations()` shows what there is, and is a
+        mapping by path.
+
+        Example:
+            >>> run.activations("dense").statistics["mean"]
+            array([0.25, 0.5 , 0.75, 1.  ])
+            >>> list(run.activations())
+            ['dense']
+        """
+        return self._recordings("activations")
+
+    @property
+    def activation_gradients(self) -> Recordings:
+        """The gradient of the loss that reached the outputs of layers; by layer, as `activations`."""
+        return self._recordings("activation_gradients")
+
+    @property
+    def gradients(self) -> Recordings:
+        """The gradients of the weights as the optimizer got them, before clipping: `run.gradients("conv1/kernel")`."""
+        return self._recordings("gradients")
+
+    @property
+    def weights(self) -> Recordings:
+        """The weights of the model: `run.weights("conv1/kernel")`."""
+        return self._recordings("weights")
+
+    @property
+    def updates(self) -> Recordings:
+        """What the steps added to the weights: `run.updates("conv1/kernel")`."""
+        return self._recordings("updates")
+
+    @property
+    def optimizer(self) -> Recordings:
+        """The state that the optimizer keeps for weights, such as Adam's moments."""
+        return self._recordings("optimizer")
+
+    @property
+    def inputs(self) -> Recordings:
+        """The inputs of recorded samples, where `tt.Inputs` had a cap; else `run.samples().inputs` has them."""
+        return self._recordings("inputs")
+
+    # --- curves -------------------------------------------------------------------------------------
+
+    def scalars(self, phase: str | None = None) -> pa.Table:
+        """A row for each step: its own loss, learning rate, loss scale, and Keras' running means.
+
+        Args:
+            phase: One phase; None for all.
+
+        Returns:
+            phase, epoch, step, batch, samples, loss (of this step alone), learning_rate, loss_scale,
+            skipped, and `running/<metric>`: what Keras' logs said after the step.
+
+        Raises:
+            NotRecordedError: There is no such phase.
+            StoreError: The run has no such table.
+        """
+        tables = self._tables
+        self._need(tables, "scalars", "a run of tt.Recorder")
+        return scalars_table(tables, phase)
+
+    def epochs(self) -> pa.Table:
+        """A row for each epoch with a column for each metric, as `History` has them, val_loss included.
+
+        Raises:
+            StoreError: The run has no such table; it comes with the end of the first epoch.
+        """
+        tables = self._tables
+        self._need(tables, "epochs", "a run of tt.Recorder in which an epoch has ended")
+        return epochs_table(tables)
+
+    def overhead(self) -> OverheadSummary:
+        """What recording has cost: bytes, rows, seconds, waiting, batches dropped.
+
+        Raises:
+            StoreError: The run has no such table; it comes with the end of the first epoch.
+        """
+        tables = self._tables
+        self._need(tables, "overhead", "a run of tt.Recorder in which an epoch has ended")
+        whole = tables.whole("overhead")
+        assert whole is not None
+        return OverheadSummary.of(whole)
+
+    # --- SQL, checks ----------------------------------------------------------------------------------
+
+    def sql(self, query: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
+        """Asks DuckDB over the tables of the run.
+
+        Tables are views of their names: samples, scalars, epochs, activations, …; a table of raw values
+        has a dot in its name and is quoted, as is a column with a slash: `"y_true/age"`,
+        `"activations.conv1"`. Tensors are arrays in row-major order (FLOAT[10]), or lists where their
+        shape changes. Only files of this run can be read, and only queries are taken.
+
+        Args:
+            query: One select.
+            parameters: Values for `$name` in it.
+
+        Returns:
+            A relation, computed when it is asked for rows: `.fetchall()`, `.df()`, `.arrow()`, `.pl()`.
+
+        Raises:
+            StoreError: It is no query, or DuckDB can't make sense of it.
+
+        Example:
+            >>> run.sql("select epoch, avg(loss) from samples where phase = $phase group by 1 order by 1",
+            ...         phase="train").fetchall()
+            [(0, 0.5), (1, 0.25)]
+        """
+        from truetap.reading.sql import Database  # DuckDB takes a tenth of a second to import
+
+        tables = self._tables
+        if self._database is None:
+            self._database = Database(tables, self._names(tables))
+        return self._database.query(query, parameters)
+
+    def verify(self) -> list[Problem]:
+        """Checks every committed byte against its checksum. Cost: one read of the run.
+
+        Returns:
+            What is wrong; empty when nothing is. Those whose `damage` is false cost no committed row.
+        """
+        return list(self.reader.verify())
 
     def __repr__(self) -> str:
-        rows = {table: self.reader.num_rows(table) for table in self.reader.tables}
-        tables = ", ".join(f"{table} with {count:,} rows" for table, count in rows.items()) or "no table yet"
-        return f"Run {self.path!r}: {tables}{'' if self.complete else ' (not complete)'}"
+        tables = self._tables
+        lines = [f"Run {self.path!r}{'' if tables.reader.complete else ' (not complete)'}"]
+        for phase, epochs in self.phases.items():
+            lines.append(f"  {phase}: epochs {spans(epochs)}")
+        for table in tables.reader.tables:
+            lines.append(f"  {table}: {tables.reader.num_rows(table):,} rows")
+        return "\n".join(lines if len(lines) > 1 else [f"{lines[0]}: no table yet"])
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    @property
+    def _tables(self) -> Tables:
+        """The run as it stands now: read anew while it is written, or when it was changed."""
+        stamp = self._manifest_stamp()
+        if stamp != self._stamp or not self._moment.reader.complete:
+            self._moment = Tables(RunReader(self.path))
+            self._stamp = stamp
+            self._named = self._database = self._tasks = None
+        return self._moment
+
+    def _manifest_stamp(self) -> tuple[int, ...]:
+        try:
+            stat = os.stat(os.path.join(self.path, "manifest.json"))
+        except OSError:  # the reader says it better
+            return ()
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+    def _about(self, tables: Tables) -> About:
+        plain = tables.metadata.get("collect", {})
+        return About.from_json(plain) if isinstance(plain, dict) else About()
+
+    def _names(self, tables: Tables) -> Names | None:
+        if self._memory is not None:
+            return self._memory
+        if self._named is None:
+            self._named = read_names(tables)
+        return self._named[0]
+
+    def _known_tasks(self, tables: Tables, about: About) -> dict[str, OutputTask]:
+        """What the outputs' values mean, told from the first rows that have labels."""
+        if self._tasks is None:
+            self._tasks = {}
+            recorded = tables.epochs("samples")
+            for phase, epochs in recorded.items() or [("", [])]:
+                picked = tables.pick("samples", phase, epochs[:1]) if epochs else tables.pick_all("samples")
+                samples = Samples([picked[0].slice(0, _LOOKED_AT)], about)
+                for output in about.outputs:
+                    try:
+                        self._tasks.setdefault(output, samples.task(output))
+                    except TaskError:  # a phase without labels, or values of which no task can be made
+                        continue
+        return self._tasks
+
+    def _recordings(self, kind: str) -> Recordings:
+        if kind not in KINDS:
+            raise TruetapError(f"There is no kind {kind!r} of values. Expected: one of {list(KINDS)}.")
+        tables = self._tables
+        return Recordings(tables, kind, Filter(), self._names(tables))
+
+    def _need(self, tables: Tables, table: str, expected: str) -> None:
+        if not tables.batches(table).num_rows:
+            raise StoreError(
+                f"The run {self.path!r} holds no {table}. Received: tables {list(tables.reader.tables)}. Expected: "
+                f"{expected}; it may have ended before its first batch."
+            )
+
+    def _refuse_phase(self, phase: str | None, epoch: Any) -> None:
+        if phase is not None or epoch is not None:
+            raise StoreError(
+                f"The run {self.path!r} has no phases and epochs: tt.collect wrote it, in one pass. Received: "
+                f"phase={phase!r}, epoch={epoch!r}. Expected: run.samples()."
+            )
 
 
 def open(path: str | os.PathLike[str]) -> Run:  # noqa: A001
     """Opens a run for reading; also while it is written.
 
     Args:
-        path: The folder that `tt.collect(…, to=folder)` wrote.
+        path: The folder of a `tt.Recorder`, or that `tt.collect(…, to=folder)` wrote.
 
     Raises:
         StoreError: There is no run there.

@@ -39,6 +39,7 @@ __all__ = ["MOST_ROWS_LOOKED_AT", "Samples"]
 
 Array = npt.NDArray[Any]
 
+_OF_PAIRS = ("y_true", "y_pred", "mask", "sample_weight")
 MOST_ROWS_LOOKED_AT = 1_000_000  # rows up to which every collection is looked at for repetition
 
 
@@ -87,6 +88,21 @@ class Samples:
     def fingerprints(self) -> Array:
         """The fingerprint of each sample's input, int64 of shape (n,)."""
         return rows.array(self._batches, "fingerprint")
+
+    @cached_property
+    def steps(self) -> Array:
+        """The batch in which each sample came: of a recorded run counted over all its epochs; shape (n,)."""
+        return rows.array(self._batches, "step")
+
+    @cached_property
+    def epochs(self) -> Array | None:
+        """The epoch of each row, int32 of shape (n,); None for a collection, which is a single pass."""
+        return self._optional("epoch")
+
+    @cached_property
+    def positions(self) -> Array | None:
+        """The row of each sample in its batch, int32 of shape (n,), of a recorded run; else None."""
+        return self._optional("position")
 
     @cached_property
     def y_true(self) -> Any:
@@ -260,7 +276,10 @@ class Samples:
         return evaluate_samples(self, by=by, task=task, weighted=weighted, bins=bins)
 
     def hardest(self, count: int = 20) -> Samples:
-        """The samples with the highest loss, worst first; by error of prediction without a loss."""
+        """The samples with the highest loss, worst first; by error of prediction without a loss.
+
+        Over several epochs of a recorded run, a sample may be among them more than once.
+        """
         scores = self.loss if self.loss is not None else self._error()
         finite = np.where(np.isnan(scores), np.inf, scores)  # a NaN loss is the worst there is
         return self[np.argsort(-finite, kind="stable")[: max(0, count)]]
@@ -335,19 +354,23 @@ class Samples:
         return other
 
     def drop_duplicates(self) -> Samples:
-        """The first row of each id: what is left of a source that wrapped around."""
-        _, first = np.unique(self.ids, return_index=True)
+        """The first row of each id, in each epoch: what is left of a source that wrapped around."""
+        _, codes = np.unique(self.ids, return_inverse=True)
+        if self.epochs is not None:
+            codes = codes + self.epochs.astype(np.int64) * (codes.max(initial=0) + 1)
+        _, first = np.unique(codes, return_index=True)
         kept = self[np.sort(first)]
         kept._expected_ids = self._expected_ids
         return kept
 
     @cached_property
     def seen(self) -> Seen:
-        """What the pass saw: counts, duplicates, missing ids, batches that came again."""
+        """What was seen: counts, duplicates, missing ids, batches that came again; epoch by epoch."""
         return look(
             self.ids,
             self.fingerprints,
-            rows.array(self._batches, "step"),
+            self.steps,
+            passes=self.epochs,
             expected=self.about.expected_samples,
             expected_steps=self.about.expected_steps,
             expected_ids=self._expected_ids,
@@ -421,7 +444,8 @@ class Samples:
         truth, pred = column("y_true", name), column("y_pred", name)
         if truth not in rows.column_names(self._batches):
             raise TaskError(f"The output {name!r} has no labels in the data. Expected: labels for it.")
-        for batch in rows.uniform(self._batches):
+        needed = [kind for kind in rows.column_names(self._batches) if kind.partition("/")[0] in _OF_PAIRS]
+        for batch in rows.uniform(rows.only(self._batches, needed)):
             yield decode(batch.column(truth)), decode(batch.column(pred)), valid_steps(batch, name)
 
     def _labels(self, kind: str, function: Any) -> Any:

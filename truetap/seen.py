@@ -1,9 +1,14 @@
-"""What a pass saw: how many samples, which twice, which not at all, where the source wrapped around."""
+"""What a pass saw: how many samples, which twice, which not at all, where the source wrapped around.
+
+A recorded training has several passes, its epochs: a sample comes in each of them, and is seen twice
+only when it comes twice in one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,18 +23,19 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Counts of one pass.
+    """Counts of one pass, or of the epochs of a recorded run.
 
     Attributes:
         samples: Rows that came.
-        expected: Rows that one pass should give, when known.
+        expected: Rows that should come, when known.
         steps: Batches that came.
         expected_steps: Batches that should come, when known.
         unique: Different ids among the rows.
-        duplicates: Ids that came more than once; for fingerprints, inputs that are identical.
+        duplicates: Ids that came more than once in a pass; for fingerprints, inputs that are identical.
         missing: Ids that should have come and did not; None when it isn't known which should.
-        repeated_steps: Pairs (step, earlier step) of batches with the very same samples.
-        wrapped_at: The row from which on the source gave its first samples again, or None.
+        repeated_steps: Pairs (step, earlier step) of batches of a pass with the very same samples.
+        wrapped_at: The row from which on the source gave the first samples of a pass again, or None.
+        passes: How many passes there were.
     """
 
     samples: int
@@ -41,13 +47,17 @@ class Seen:
     missing: Array | None
     repeated_steps: tuple[tuple[int, int], ...]
     wrapped_at: int | None
+    passes: int = 1
 
     def __str__(self) -> str:
         lines = [
             _of(self.samples, self.expected, "sample"),
             _of(self.steps, self.expected_steps, "batch", "batches"),
         ]
-        lines.append(f"{self.unique:,} different ids, {len(self.duplicates):,} of them more than once")
+        if self.passes > 1:
+            lines.append(f"{self.passes:,} epochs")
+        again = "more than once in an epoch" if self.passes > 1 else "more than once"
+        lines.append(f"{self.unique:,} different ids, {len(self.duplicates):,} of them {again}")
         if self.missing is not None:
             lines.append(f"{len(self.missing):,} expected ids missing")
         if self.wrapped_at is not None:
@@ -67,6 +77,7 @@ def look(
     prints: Array,
     steps: Array,
     *,
+    passes: Array | None = None,
     expected: int | None = None,
     expected_steps: int | None = None,
     expected_ids: Array | None = None,
@@ -77,26 +88,54 @@ def look(
         ids: Sample ids in the order they came, shape (n,).
         prints: Fingerprints in the same order.
         steps: The batch of each row.
+        passes: The pass of each row, such as its epoch, whole numbers that grow; None for one pass.
         expected: Rows of one pass, when known.
         expected_steps: Batches of one pass, when known.
         expected_ids: The ids of one whole pass, when known.
     """
-    starts = np.flatnonzero(np.r_[True, steps[1:] != steps[:-1]]) if len(steps) else np.zeros(0, np.int64)
+    if passes is not None and (passes[1:] < passes[:-1]).any():  # rows that someone chose and ordered
+        order = np.argsort(passes, kind="stable")
+        ids, prints, steps, passes = ids[order], prints[order], steps[order], passes[order]
     missing = None
     if expected_ids is not None:
         known = set(ids.tolist())
         missing = np.asarray([item for item in expected_ids.tolist() if item not in known], dtype=ids.dtype)
+        expected = len(expected_ids)
+    ends = [0, len(ids)] if passes is None or not len(ids) else _edges(passes)
+    count = len(ends) - 1
+    steps_seen, repetitions, wraps = 0, [], []
+    for start, stop in pairwise(ends):
+        edges = _edges(steps[start:stop])
+        batches = [prints[start + first : start + last] for first, last in pairwise(edges)]
+        steps_seen += len(batches)
+        repetitions.extend(_repeated_steps(batches, steps[start:stop][edges[:-1]]))
+        wrap = _wrapped_at(prints[start:stop])
+        wraps.extend([] if wrap is None else [start + wrap])
     return Seen(
         samples=len(ids),
-        expected=len(expected_ids) if expected_ids is not None else expected,
-        steps=len(starts),
-        expected_steps=expected_steps,
+        expected=None if expected is None else expected * count,
+        steps=steps_seen,
+        expected_steps=None if expected_steps is None else expected_steps * count,
         unique=len(np.unique(ids)),
-        duplicates=repeated(ids),
+        duplicates=repeated(ids) if count == 1 else _repeated_in_a_pass(ids, ends),
         missing=missing,
-        repeated_steps=_repeated_steps(np.split(prints, starts[1:]), steps[starts]),
-        wrapped_at=_wrapped_at(prints),
+        repeated_steps=tuple(repetitions),
+        wrapped_at=wraps[0] if wraps else None,
+        passes=count,
     )
+
+
+def _edges(values: Array) -> list[int]:
+    """Where runs of equal values begin, and the end."""
+    if not len(values):
+        return [0]
+    return [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
+
+
+def _repeated_in_a_pass(ids: Array, ends: list[int]) -> Array:
+    names, codes = np.unique(ids, return_inverse=True)
+    again = [repeated(codes[start:stop]) for start, stop in pairwise(ends)]
+    return np.asarray(names[np.unique(np.concatenate(again))])
 
 
 def doubt(seen: Seen, *, given: bool) -> str | None:

@@ -1,7 +1,9 @@
 """Which layers: selectors as values that can be combined, shown and counted before they are used.
 
 A layer is known by its path, the names of the layers that hold it and its own, joined by "/":
-`encoder/block1/conv`. A pattern without "/" is also held against the layer's own name.
+`encoder/block1/conv`. A pattern without "/" is also held against the layer's own name. A weight is
+known by its layer's path and its own name, `encoder/block1/conv/kernel`; what selects a layer selects
+its weights.
 """
 
 from __future__ import annotations
@@ -10,14 +12,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from truetap.backends.keras_private import inner_layers
 from truetap.errors import LayerError, near_names
 
-__all__ = ["Selector", "layers_by_path", "select"]
+__all__ = ["Selector", "layers_by_path", "select", "select_variables", "variables_by_path"]
 
 Pattern = Any  # str, re.Pattern, a layer class, a callable, a Selector, or a sequence of these
 
@@ -42,6 +44,64 @@ def layers_by_path(model: Any) -> dict[str, Any]:
             visit(layer, f"{path}/")
 
     visit(model, "")
+    return found
+
+
+class _Owned(NamedTuple):
+    """A variable, with the layer that holds it."""
+
+    path: str
+    variable: Any
+    owner_path: str
+    owner: Any
+
+
+def variables_by_path(model: Any) -> dict[str, Any]:
+    """Every variable of a model by the path of its layer and its own name."""
+    return {each.path: each.variable for each in _owned(model)}
+
+
+def _owned(model: Any) -> list[_Owned]:
+    layers = {"": model} | layers_by_path(model)
+    home: dict[int, tuple[str, Any, Any]] = {}
+    for path, layer in layers.items():  # a layer comes after those that hold it: the innermost is left
+        home.update({id(variable): (path, layer, variable) for variable in layer.variables})
+    found: dict[str, _Owned] = {}
+    for owner_path, owner, variable in home.values():
+        whole = f"{owner_path}/{variable.name}" if owner_path else str(variable.name)
+        path, again = whole, 2
+        while path in found:
+            path, again = f"{whole}@{again}", again + 1
+        found[path] = _Owned(path, variable, owner_path, owner)
+    return list(found.values())
+
+
+def select_variables(pattern: Pattern, model: Any, *, trainable: bool) -> dict[str, Any]:
+    """The variables that a pattern selects, by path.
+
+    Args:
+        pattern: All that `select` takes, held against the variable's path, its name and its layer.
+        model: A built Keras model.
+        trainable: Whether only those that training changes by gradients are meant.
+
+    Raises:
+        LayerError: It selects none; near names are listed.
+    """
+    chosen = select(pattern)
+    trained = {id(variable) for variable in model.trainable_variables}
+    owned = [each for each in _owned(model) if not trainable or id(each.variable) in trained]
+    known = {each.path: each for each in owned}
+    for literal in chosen.literals:
+        if not any(_text_matches(literal, path, each) for path, each in known.items()):
+            kind = "trainable weight" if trainable else "weight"
+            raise LayerError(
+                f"No {kind} of the model {model.name!r} matches select({literal!r}). {near_names(literal, known)}"
+            )
+    found = {path: each.variable for path, each in known.items() if chosen.matches(path, each)}
+    if not found:
+        raise LayerError(
+            f"No weight of the model {model.name!r} matches {chosen!r}. {near_names(chosen.text.strip(chr(39)), known)}"
+        )
     return found
 
 
@@ -93,7 +153,7 @@ class Selector:
 
     def _check_literals(self, model: Any, layers: dict[str, Any], hidden: dict[str, str]) -> None:
         for literal in self.literals:
-            paths = [path for path, layer in layers.items() if _text_matches(literal, path, layer.name)]
+            paths = [path for path, layer in layers.items() if _text_matches(literal, path, layer)]
             if not paths:
                 names = sorted({*layers, *(layer.name for layer in layers.values())})
                 near = near_names(literal, names)
@@ -166,22 +226,29 @@ def _one(pattern: Pattern) -> Selector:
         return pattern
     if isinstance(pattern, str):
         literal = () if set(pattern) & set("*?[") else (pattern,)
-        return Selector(repr(pattern), lambda path, layer: _text_matches(pattern, path, layer.name), literal)
+        return Selector(repr(pattern), lambda path, layer: _text_matches(pattern, path, layer), literal)
     if isinstance(pattern, re.Pattern):
         return Selector(f"/{pattern.pattern}/", lambda path, layer: bool(pattern.search(path)))
     if isinstance(pattern, type):
-        return Selector(pattern.__name__, lambda path, layer: isinstance(layer, pattern))
+        return Selector(pattern.__name__, lambda path, layer: isinstance(_layer(layer), pattern))
     if isinstance(pattern, keras.Layer):
-        return Selector(repr(pattern.name), lambda path, layer: layer is pattern)
+        return Selector(repr(pattern.name), lambda path, layer: _layer(layer) is pattern)
     if isinstance(pattern, Sequence):
         return select(*pattern)
     if callable(pattern):
         name = getattr(pattern, "__name__", "function")
-        return Selector(name, lambda path, layer: bool(pattern(layer)))
+        return Selector(name, lambda path, layer: bool(pattern(_layer(layer))))
     raise LayerError(
         f"A layer is selected by name, glob, regular expression, class or function. Received: {pattern!r}."
     )
 
 
-def _text_matches(pattern: str, path: str, name: str) -> bool:
-    return fnmatchcase(path, pattern) or ("/" not in pattern and fnmatchcase(name, pattern))
+def _layer(layer: Any) -> Any:
+    return layer.owner if isinstance(layer, _Owned) else layer
+
+
+def _text_matches(pattern: str, path: str, layer: Any) -> bool:
+    if isinstance(layer, _Owned):
+        own = _text_matches(pattern, path, layer.variable)
+        return own or (bool(layer.owner_path) and _text_matches(pattern, layer.owner_path, layer.owner))
+    return fnmatchcase(path, pattern) or ("/" not in pattern and fnmatchcase(layer.name, pattern))

@@ -59,6 +59,8 @@ def frame(samples: Samples) -> pd.DataFrame:
             "to_pandas needs pandas. Install it: pip install 'truetap[pandas]'; or use to_arrow()."
         ) from error
     columns: dict[str, Any] = {"sample_id": samples.ids}
+    if samples.epochs is not None:
+        columns |= {"epoch": samples.epochs, "step": samples.steps}
     for name in samples.output_names:
         one = samples if samples.output_names == ("",) else samples[name]
         tail = f"/{name}" if name else ""
@@ -85,6 +87,9 @@ def _table(samples: Samples) -> tuple[list[str], list[list[str]]]:
     """The first rows: ids, then truth and prediction of each output, then the loss."""
     first = samples[:_SHOWN] if len(samples) > _SHOWN else samples
     header, columns = ["sample_id"], [[str(item) for item in first.ids.tolist()]]
+    if first.epochs is not None:
+        header.append("epoch")
+        columns.append([str(item) for item in first.epochs.tolist()])
     if "timestep" in rows.column_names(first.record_batches):
         header.append("timestep")
         columns.append([str(item) for item in first.timestep.tolist()])

@@ -54,7 +54,8 @@ def flat_steps(batch: pa.RecordBatch, output: str) -> pa.RecordBatch:
         )
     owner = np.nonzero(valid)[0]
     position = np.nonzero(valid.reshape(len(valid), -1))[1].astype(np.int32)
-    columns = [(name, array([batch], name)[owner]) for name in ("sample_id", "fingerprint", "step")]
+    kept = [name for name in ("sample_id", "fingerprint", "epoch", "step") if name in batch.schema.names]
+    columns = [(name, array([batch], name)[owner]) for name in kept]
     columns.append(("timestep", position))
     truth = column("y_true", output)
     if truth in batch.schema.names:

@@ -66,10 +66,10 @@ def records(*commits: tuple[int, int, int]) -> bytes:
 
 
 def test_a_newer_version(run: Path) -> None:
-    edit(run, version=2)
+    edit(run, version=3)
     with pytest.raises(StoreError) as caught:
         RunReader(run)
-    assert "Received: version 2. Expected: version 1, which this truetap" in str(caught.value)
+    assert "Received: version 3. Expected: version 2, which this truetap" in str(caught.value)
     assert str(caught.value).endswith("Upgrade truetap to read it.")
 
 
@@ -116,7 +116,7 @@ def test_a_manifest_with_wrong_values(run: Path, key: str, value: Any) -> None:
 
 
 def test_unknown_keys_are_left_alone(run: Path) -> None:
-    edit(run, later="x", tables={"samples": {"segments": {"worker-00000": 1}, "parquet": True}})
+    edit(run, later="x", tables={"samples": {"segments": {"worker-00000": 1}, "later": True}})
     assert RunReader(run).num_rows("samples") == 24
 
 

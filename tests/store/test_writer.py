@@ -72,7 +72,7 @@ def test_the_manifest_is_as_documented(tmp_path: Path) -> None:
     assert isinstance(content.pop("truetap"), str)
     assert content == {
         "format": "truetap-run",
-        "version": 1,
+        "version": 2,
         "tables": {"samples": {"segments": {"worker-00000": 1}}},
         "metadata": {"seed": 3, "tags": ["a", None], "nested": {"x": 1.5}},
         "complete": True,

@@ -14,6 +14,7 @@ import jax
 import keras
 import numpy as np
 
+from truetap.backends.jax_in_step import JaxInStep
 from truetap.backends.protocol import Array, Step
 
 
@@ -52,11 +53,12 @@ class JaxRunner:
         """Nothing was changed but state, which is put back after every batch."""
 
 
-class JaxBackend:
+class JaxBackend(JaxInStep):
     """See `truetap.backends.protocol.Backend`."""
 
     name = "jax"
     mutable = False
+    compiles = True
 
     def is_native(self, value: Any) -> bool:
         return isinstance(value, jax.Array)

@@ -7,21 +7,34 @@ each output, by its path, as `compile` resolved it | 3.15.1 |
 | `keras.src.backend.get_keras_mask` | the mask that reaches an output or a loss (JAX keeps it beside the
 tensor, not on it) | 3.15.1 |
 | `Layer._layers` | the layers inside a layer that is no model | 3.15.1 |
+| `CompileLoss._flat_losses` replaced for the time of a step | each loss as Keras calls it | 3.15.1 |
+| `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.15.1 |
+| `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.15.1 |
+| `JAXTrainer._jax_state` read | whether the model's values are elsewhere while `fit` runs | 3.15.1 |
 
 A name that Keras moves raises `ModelError` with that name, not a wrong number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
 
 from truetap.errors import ModelError
 
-__all__ = ["OutputLoss", "inner_layers", "keras_mask", "output_losses"]
+__all__ = [
+    "OutputLoss",
+    "build_from",
+    "compiled_losses",
+    "inner_layers",
+    "keras_mask",
+    "output_losses",
+    "watched_losses",
+]
 
 
 class OutputLoss(NamedTuple):
@@ -55,6 +68,37 @@ def output_losses(model: Any, y_true: Any, y_pred: Any) -> list[OutputLoss]:
     )
     _untraced(fresh.build, y_true, y_pred)  # for several outputs it makes metrics, whose variables belong to no trace
     return [OutputLoss(tuple(each.path), each.loss, each.loss_weights) for each in _private(fresh, "_flat_losses")]
+
+
+def compiled_losses(model: Any) -> list[OutputLoss]:
+    """The losses that the model trains with, in the order in which Keras calls them; empty before they are built."""
+    compiled = getattr(model, "_compile_loss", None)
+    if compiled is None or not compiled.built:
+        return []
+    return [OutputLoss(tuple(each.path), each.loss, each.loss_weights) for each in _private(compiled, "_flat_losses")]
+
+
+@contextmanager
+def watched_losses(model: Any, stands_in: Sequence[Callable[..., Any]]) -> Iterator[None]:
+    """Lets Keras call `stands_in` in the place of its compiled losses inside the block, in the same order."""
+    compiled = model._compile_loss
+    own = _private(compiled, "_flat_losses")
+    compiled.__dict__["_flat_losses"] = [
+        each._replace(loss=function) for each, function in zip(own, stands_in, strict=True)
+    ]
+    try:
+        yield
+    finally:
+        compiled.__dict__["_flat_losses"] = own
+
+
+def build_from(model: Any, data: Any) -> None:
+    """Builds what of the model its first batch would build (layers, losses, metrics), from shapes alone."""
+    unbuilt = not all(layer.built for layer in model._flatten_layers())
+    for part in (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None)):
+        unbuilt = unbuilt or (part is not None and not part.built)
+    if unbuilt:
+        _untraced(lambda: _private(model, "_symbolic_build")(data_batch=data))
 
 
 def keras_mask(tensor: Any) -> Any:

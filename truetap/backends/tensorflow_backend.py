@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from truetap.backends.protocol import Array, Step
+from truetap.backends.tensorflow_in_step import TensorFlowInStep
 from truetap.structure import flatten, map_leaves, skeleton, unflatten
 
 
@@ -69,11 +70,12 @@ def _is_native(value: Any) -> bool:
 _NATIVE: dict[type[Any], bool] = {}
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(TensorFlowInStep):
     """See `truetap.backends.protocol.Backend`."""
 
     name = "tensorflow"
     mutable = False
+    compiles = True
 
     def is_native(self, value: Any) -> bool:
         return _is_native(value)

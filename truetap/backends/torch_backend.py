@@ -12,6 +12,7 @@ import torch
 
 from truetap.backends.protocol import Array, Step
 from truetap.backends.tensors import to_host
+from truetap.backends.torch_in_step import TorchInStep
 from truetap.structure import map_leaves
 
 
@@ -46,11 +47,12 @@ def _to_device(leaf: Any) -> Any:
     return keras.ops.convert_to_tensor(leaf)
 
 
-class TorchBackend:
+class TorchBackend(TorchInStep):
     """See `truetap.backends.protocol.Backend`."""
 
     name = "torch"
     mutable = True
+    compiles = False
 
     def is_native(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)

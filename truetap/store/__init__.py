@@ -15,6 +15,8 @@ from truetap.store.batches import Batches
 from truetap.store.manifest import JSON
 from truetap.store.problem import Problem
 from truetap.store.reader import RunReader
+from truetap.store.recording import Overhead, Recording
+from truetap.store.rows import Rows, Work
 from truetap.store.writer import RunWriter
 
-__all__ = ["JSON", "Batches", "Problem", "RunReader", "RunWriter"]
+__all__ = ["JSON", "Batches", "Overhead", "Problem", "Recording", "Rows", "RunReader", "RunWriter", "Work"]

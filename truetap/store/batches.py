@@ -1,54 +1,104 @@
-"""The record batches of a table, mapped into memory one by one as they are asked for.
+"""The record batches of a table, from Parquet files and Arrow segments, as one sequence.
 
-A batch's columns point into the mapped file: no copy, and no memory but the pages that are touched.
-No file stays open; a mapping lives as long as a batch of it does, and a few are kept for the next.
+A batch is read when it is asked for; a few files stay at hand for the next.
 """
 
 from __future__ import annotations
 
 import bisect
-import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import overload
+from typing import Protocol, overload
 
 import pyarrow as pa
 
-from truetap.errors import DamagedRunError, StoreError
-from truetap.store.snapshot import Snapshot
+from truetap.store.parts import Part
 
 _KEPT = 4
-_NOT_ARROW = (pa.ArrowException, OSError, EOFError, ValueError, IndexError)  # what pyarrow raises on nonsense
-_MAGIC_BYTES = 8  # an Arrow file is "ARROW1", two zeros, and from there on a stream
 
 
-@dataclass(frozen=True)
-class _Mapping:
-    data: pa.Buffer
-    schema: pa.Schema
-    first: int  # where the first batch begins
+class Source(Protocol):
+    """A file of batches."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all batches together."""
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches there are."""
+
+    def rows(self, number: int) -> int:
+        """Rows of one batch."""
+
+    def part(self, number: int) -> Part | None:
+        """Phase and epoch of one batch, if it has them."""
+
+    def schema(self) -> pa.Schema:
+        """That of all batches."""
+
+    def read(self, number: int, columns: Sequence[str] | None) -> pa.RecordBatch:
+        """One batch, or some columns of it."""
+
+    def release(self) -> None:
+        """Let go of what is kept for the next batch."""
 
 
 class Batches(Sequence[pa.RecordBatch]):
     """The batches of a table that were committed when this was made. Batches may differ in schema.
 
     Args:
-        snapshots: The segments, in order.
-        check: Whether a batch's bytes are compared with their checksum before it is handed out.
+        sources: The files, in order.
+        columns: Names of the columns to read; all by default.
     """
 
-    def __init__(self, snapshots: Sequence[Snapshot], *, check: bool = False) -> None:
-        self._snapshots = [snapshot for snapshot in snapshots if snapshot.commits]
-        self._ends = list(accumulate(len(snapshot.commits) for snapshot in self._snapshots))
-        self._check = check
-        self._mappings: OrderedDict[int, _Mapping] = OrderedDict()
+    def __init__(self, sources: Sequence[Source], *, columns: Sequence[str] | None = None) -> None:
+        self._sources = [source for source in sources if source.num_batches]
+        self._ends = list(accumulate(source.num_batches for source in self._sources))
+        self._columns = columns
+        self._at_hand: OrderedDict[int, None] = OrderedDict()
 
     @property
     def num_rows(self) -> int:
-        """Rows of all batches together."""
-        return sum(snapshot.num_rows for snapshot in self._snapshots)
+        """Rows of all batches together; nothing is read for it."""
+        return sum(source.num_rows for source in self._sources)
+
+    def rows(self, index: int) -> int:
+        """Rows of one batch, which isn't read for it."""
+        source, number = self._place(index)
+        return self._sources[source].rows(number)
+
+    def part(self, index: int) -> Part | None:
+        """Phase and epoch of one batch, if it has both; of Parquet files nothing is read for it."""
+        source, number = self._place(index)
+        self._use(source)
+        return self._sources[source].part(number)
+
+    def schemas(self) -> list[pa.Schema]:
+        """The schemas that occur, each once; only the beginnings of files are read."""
+        found: dict[pa.Schema, None] = {}
+        for index, source in enumerate(self._sources):
+            self._use(index)
+            found[source.schema()] = None
+        return list(found)
+
+    def select(self, columns: Sequence[str]) -> Batches:
+        """The same batches with some columns only; of Parquet files only these are read."""
+        return Batches(self._sources, columns=columns)
+
+    def of_part(self, phase: str | None, epoch: int | None) -> Batches:
+        """Those of a phase, of an epoch, or of both."""
+        chosen: list[Source] = []
+        for index, source in enumerate(self._sources):
+            self._use(index)
+            numbers = [
+                number
+                for number in range(source.num_batches)
+                if (part := source.part(number)) and phase in (None, part[0]) and epoch in (None, part[1])
+            ]
+            chosen.append(source if len(numbers) == source.num_batches else _Chosen(source, numbers))
+        return Batches(chosen, columns=self._columns)
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -62,84 +112,54 @@ class Batches(Sequence[pa.RecordBatch]):
 
         Raises:
             IndexError: There is no such batch.
-            DamagedRunError: Its bytes are no record batch or, with `check`, not those written.
+            DamagedRunError: Its bytes are no record batch or, when they are checked, not those written.
         """
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"There are {len(self)} batches. Received: index {index}.")
-        segment = bisect.bisect_right(self._ends, place)
-        return self._read(segment, place - (self._ends[segment - 1] if segment else 0))
+        source, number = self._place(index)
+        self._use(source)
+        return self._sources[source].read(number, self._columns)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return (self[index] for index in range(len(self)))
 
-    def _read(self, segment: int, number: int) -> pa.RecordBatch:
-        mapping = self._mapping(segment)
-        snapshot = self._snapshots[segment]
-        commit = snapshot.commits[number]
-        start = snapshot.commits[number - 1].end if number else mapping.first
-        if self._check and number:  # the first was checked with the schema
-            self._verify(snapshot, mapping.data, number)
-        try:
-            message = pa.ipc.read_message(pa.BufferReader(mapping.data.slice(start, commit.end - start)))
-            batch = pa.ipc.read_record_batch(message, mapping.schema)
-            # In full, or a damaged string or list would be read from anywhere in memory; of
-            # numbers, tensors included, this touches nothing.
-            batch.validate(full=True)
-        except _NOT_ARROW as error:
-            raise _damaged(snapshot, start, f"holds no record batch ({error})") from error
-        if batch.num_rows != commit.rows:
-            what = f"holds {batch.num_rows} rows where {commit.rows} were committed"
-            raise _damaged(snapshot, start, what)
-        return batch
+    def _place(self, index: int) -> tuple[int, int]:
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"There are {len(self)} batches. Received: index {index}.")
+        source = bisect.bisect_right(self._ends, place)
+        return source, place - (self._ends[source - 1] if source else 0)
 
-    def _mapping(self, segment: int) -> _Mapping:
-        mapping = self._mappings.get(segment)
-        if mapping is None:
-            mapping = self._mappings[segment] = self._map(self._snapshots[segment])
-            if len(self._mappings) > _KEPT:
-                self._mappings.popitem(last=False)
-        self._mappings.move_to_end(segment)
-        return mapping
-
-    def _map(self, snapshot: Snapshot) -> _Mapping:
-        end = snapshot.commits[-1].end
-        try:
-            with pa.memory_map(str(snapshot.path)) as file:  # the buffer keeps the mapping, not the file
-                data = file.read_buffer(end)
-        except OSError as error:
-            raise StoreError(f"Could not map {str(snapshot.path)!r}: {error.strerror or error}.") from error
-        if data.size < end:
-            raise _damaged(snapshot, data.size, f"ends, but {end} bytes were committed")
-        if self._check:
-            self._verify(snapshot, data, 0)
-        try:
-            stream = pa.BufferReader(data.slice(_MAGIC_BYTES, snapshot.commits[0].end - _MAGIC_BYTES))
-            schema = pa.ipc.read_schema(stream)
-            _look_at_names(schema)
-        except _NOT_ARROW as error:
-            raise _damaged(snapshot, _MAGIC_BYTES, f"holds no Arrow schema ({error})") from error
-        return _Mapping(data, schema, _MAGIC_BYTES + stream.tell())
-
-    def _verify(self, snapshot: Snapshot, data: pa.Buffer, number: int) -> None:
-        commit = snapshot.commits[number]
-        start = snapshot.commits[number - 1].end if number else 0
-        if zlib.crc32(data.slice(start, commit.end - start)) != commit.crc:
-            raise _damaged(snapshot, start, f"differs from what was written, up to byte {commit.end}")
+    def _use(self, source: int) -> None:
+        self._at_hand[source] = None
+        self._at_hand.move_to_end(source)
+        if len(self._at_hand) > _KEPT:
+            oldest, _ = self._at_hand.popitem(last=False)
+            self._sources[oldest].release()
 
 
-def _look_at_names(fields: Iterable[pa.Field]) -> None:
-    """Raise now for names that aren't UTF-8: pyarrow decodes a name only when it is asked for."""
-    for field in fields:
-        _ = field.name
-        kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
-        _look_at_names(kind.field(index) for index in range(kind.num_fields))
+class _Chosen:
+    """Some batches of a source."""
 
+    def __init__(self, source: Source, numbers: Sequence[int]) -> None:
+        self._source = source
+        self._numbers = numbers
+        self.release = source.release
+        self.schema = source.schema
 
-def _damaged(snapshot: Snapshot, offset: int, what: str) -> DamagedRunError:
-    return DamagedRunError(
-        f"{str(snapshot.path)!r} {what}, at byte {offset}. Restore the file from a copy; verify() lists "
-        "all that is damaged, and the other batches can be read one by one."
-    )
+    @property
+    def num_rows(self) -> int:
+        return sum(map(self._source.rows, self._numbers))
+
+    @property
+    def num_batches(self) -> int:
+        return len(self._numbers)
+
+    def rows(self, number: int) -> int:
+        return self._source.rows(self._numbers[number])
+
+    def part(self, number: int) -> Part | None:
+        return self._source.part(self._numbers[number])
+
+    def read(self, number: int, columns: Sequence[str] | None) -> pa.RecordBatch:
+        return self._source.read(self._numbers[number], columns)

@@ -20,6 +20,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: "C:/" is
 _TABLE = re.compile(r"\w[\w.#=@+-]{0,119}")
 _WORKER = re.compile(r"worker-[0-9]{5}")
 _SEGMENT = re.compile(r"seg-([0-9]{6})\.(?:arrow|log)")
+_PHASE = re.compile(r"\w[\w-]{0,59}")
+_PARQUET = re.compile(r"(?:phase=(\w[\w-]{0,59})/epoch=(-?[0-9]{1,10})/)?part-[0-9]{6}\.parquet")
 
 
 def local_path(path: str | os.PathLike[str]) -> Path:
@@ -81,6 +83,33 @@ def segment_numbers(worker: Path) -> list[int]:
     """Numbers of a worker's segments, in order; one whose data or log is missing is counted."""
     found = (_SEGMENT.fullmatch(name) for name in _names(worker))
     return sorted({int(match[1]) for match in found if match})
+
+
+def is_phase(name: str) -> bool:
+    """Whether a folder can be named after this phase, the same on every system."""
+    return bool(_PHASE.fullmatch(name))
+
+
+def parquet_path(number: int, part: tuple[str, int] | None) -> str:
+    """Where a Parquet file lies in its table's folder: in Hive folders when it is of one part."""
+    folder = f"phase={part[0]}/epoch={part[1]}/" if part else ""
+    return f"{folder}part-{number:06d}.parquet"
+
+
+def is_parquet(path: str) -> bool:
+    """Whether this is a path that `parquet_path` gives."""
+    return bool(_PARQUET.fullmatch(path))
+
+
+def part_of(path: str) -> tuple[str, int] | None:
+    """Phase and epoch of the rows in a Parquet file, told from its path."""
+    match = _PARQUET.fullmatch(path)
+    return (match[1], int(match[2])) if match and match[1] else None
+
+
+def unfinished(path: Path) -> Path:
+    """Where a Parquet file is written before it is whole."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -11,17 +11,70 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from truetap.errors import DamagedRunError, StoreError
-from truetap.store.layout import MANIFEST, is_table, is_worker
+from truetap.store.layout import MANIFEST, is_parquet, is_table, is_worker, part_of
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 FORMAT = "truetap-run"
-VERSION = 1
+VERSION = 2  # since 2, segments can be replaced by Parquet files; 1 is read as well
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A Parquet file that holds rows of a table.
+
+    Attributes:
+        path: Relative to the table's folder; names phase and epoch when all rows are of one.
+        rows: Its rows.
+        bytes: Its size.
+        crc: The crc32 of all of it.
+        group_rows: Rows of each row group but the last of a run.
+        run_rows: Rows of each run but the last: row groups that are sorted, if they are, together.
+        sorted_by: Column by which each run is sorted, rather than by step and position.
+    """
+
+    path: str
+    rows: int
+    bytes: int
+    crc: int
+    group_rows: int
+    run_rows: int
+    sorted_by: str | None = None
+
+    @property
+    def part(self) -> tuple[str, int] | None:
+        """Phase and epoch of its rows, if all are of one."""
+        return part_of(self.path)
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """Where the rows of a table are.
+
+    Attributes:
+        segments: For every worker, how many segments were begun.
+        replaced: For every worker, how many of these, the first ones, count no more: their rows are
+            in Parquet files.
+        parquet: The Parquet files, in the order of their rows.
+    """
+
+    segments: Mapping[str, int] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    parquet: tuple[ParquetFile, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as it is in the file."""
+        entry: dict[str, Any] = {"segments": dict(self.segments)}
+        if self.replaced:
+            entry["replaced"] = dict(self.replaced)
+        if self.parquet:
+            entry["parquet"] = [vars(file) for file in self.parquet]
+        return entry
 
 
 @dataclass(frozen=True)
@@ -31,20 +84,20 @@ class Manifest:
     Attributes:
         created: When the run was begun, ISO 8601.
         truetap: Version of truetap that wrote it.
-        tables: For every table and worker, how many segments were begun.
+        tables: The tables, in the order in which they were begun.
         metadata: The user's own.
         complete: Whether the run ended as intended.
     """
 
     created: str
     truetap: str
-    tables: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    tables: Mapping[str, TableEntry] = field(default_factory=dict)
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     complete: bool = False
 
     def to_json(self) -> str:
         """The text of the file."""
-        tables = {name: {"segments": dict(workers)} for name, workers in self.tables.items()}
+        tables = {name: entry.to_json() for name, entry in self.tables.items()}
         content = {
             "format": FORMAT,
             "version": VERSION,
@@ -138,7 +191,7 @@ def _parse(path: Path, content: Any) -> Manifest:
             f"The run at {str(path.parent)!r} is of a newer format. Received: version {version}. Expected: "
             f"version {VERSION}, which this truetap ({writer_version()}) reads. Upgrade truetap to read it."
         )
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise _damaged(path, "version", version)
     for key, kind in (("created", str), ("truetap", str), ("metadata", dict), ("complete", bool)):
         if not isinstance(content.get(key), kind):
@@ -152,19 +205,42 @@ def _parse(path: Path, content: Any) -> Manifest:
     )
 
 
-def _parse_tables(path: Path, tables: Any) -> dict[str, dict[str, int]]:
+def _parse_tables(path: Path, tables: Any) -> dict[str, TableEntry]:
     if not isinstance(tables, dict):
         raise _damaged(path, "tables", tables)
-    parsed: dict[str, dict[str, int]] = {}
+    parsed: dict[str, TableEntry] = {}
     for name, entry in tables.items():
-        workers = entry.get("segments") if isinstance(entry, dict) else None
-        if not is_table(name) or not isinstance(workers, dict):
+        if not is_table(name) or not isinstance(entry, dict):
             raise _damaged(path, "tables", {name: entry})
-        for worker, count in workers.items():
-            if not is_worker(worker) or type(count) is not int or count < 0:
-                raise _damaged(path, "tables", {name: entry})
-        parsed[name] = dict(workers)
+        segments, replaced, files = entry.get("segments"), entry.get("replaced", {}), entry.get("parquet", [])
+        if not _are_counts(segments) or not _are_counts(replaced) or not _are_files(files):
+            raise _damaged(path, "tables", {name: entry})
+        parsed[name] = TableEntry(segments, replaced, tuple(ParquetFile(**file) for file in files))
     return parsed
+
+
+def _are_counts(workers: Any) -> TypeGuard[dict[str, int]]:
+    return isinstance(workers, dict) and all(
+        is_worker(worker) and type(count) is int and count >= 0 for worker, count in workers.items()
+    )
+
+
+def _are_files(files: Any) -> bool:
+    return isinstance(files, list) and all(_is_file(file) for file in files)
+
+
+def _is_file(file: Any) -> bool:
+    if not isinstance(file, dict) or file.keys() != {known.name for known in fields(ParquetFile)}:
+        return False
+    numbers = [file[key] for key in ("rows", "bytes", "crc", "group_rows", "run_rows")]
+    return (
+        isinstance(file["path"], str)
+        and is_parquet(file["path"])
+        and isinstance(file["sorted_by"], str | None)
+        and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+        and 0 < file["group_rows"] <= file["run_rows"]
+        and file["run_rows"] % file["group_rows"] == 0
+    )
 
 
 def _damaged(path: Path, key: str, value: Any) -> DamagedRunError:

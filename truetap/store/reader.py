@@ -1,22 +1,29 @@
 """Reads a run: finished, still being written, or left behind by a killed process.
 
 Opening reads the manifest; a table's commit logs are read when it is asked for, its data only where
-a batch is touched. Only committed rows are ever seen.
+a batch is touched. Only committed rows are ever seen, each once, also while a writer moves them from
+Arrow segments to Parquet files.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import pyarrow as pa
 
 from truetap.errors import DamagedRunError, StoreError, near_names
 from truetap.store.batches import Batches
-from truetap.store.layout import local_path, segment_file, segment_numbers, worker_folders
-from truetap.store.manifest import JSON, read_manifest
+from truetap.store.layout import local_path
+from truetap.store.lookup import rows_where
+from truetap.store.manifest import JSON, ParquetFile, read_manifest
 from truetap.store.nearby import whereabouts
+from truetap.store.parquet_reader import ParquetSource
 from truetap.store.problem import Problem
-from truetap.store.snapshot import Snapshot, take_snapshot
-from truetap.store.verify import missing_segments, verify_run
+from truetap.store.verify import verify_table
+from truetap.store.view import Found, TableView, look
+
+_MOST_KEPT_OPEN = 1000
 
 
 class RunReader:
@@ -44,6 +51,7 @@ class RunReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = local_path(path)
+        self._searched: dict[ParquetFile, ParquetSource] = {}
         try:
             self._manifest = read_manifest(self.path)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -69,39 +77,130 @@ class RunReader:
         """Names of the tables begun when the run was opened."""
         return tuple(self._manifest.tables)
 
-    def batches(self, table: str, *, check: bool = False) -> Batches:
-        """The batches of a table committed by now, mapped into memory one by one.
+    def batches(
+        self,
+        table: str,
+        *,
+        phase: str | None = None,
+        epoch: int | None = None,
+        columns: Sequence[str] | None = None,
+        check: bool = False,
+    ) -> Batches:
+        """The batches of a table committed by now, each read when it is asked for.
 
-        Behind damage in a file its rows are left out; `damage` tells of that, or `check` raises.
+        Those that were compacted to Parquet come first, then those in Arrow segments, which are mapped
+        into memory. A batch that the recorder wrote never holds rows of two phases or epochs. Behind
+        damage in a file its rows are left out; `damage` tells of that, or `check` raises.
 
         Args:
             table: Name of the table.
+            phase: Only batches of this phase, told by their first row.
+            epoch: Only batches of this epoch.
+            columns: Names of the columns to read; all by default. `Batches.select` chooses later.
             check: Whether to raise for any damage, and to compare each batch with its checksum
                 before it is handed out.
 
         Returns:
             A sequence of record batches, whose schemas may differ; a worker's are in the order written.
+            It stays what it was, whatever happens to the run.
 
         Raises:
             StoreError: There is no such table, or a file can't be read.
             DamagedRunError: With `check`, committed rows are missing or differ.
         """
-        snapshots = self._snapshots(table)
-        if check:
-            for problem in self.damage(table):
-                raise DamagedRunError(
-                    f"Committed rows of table {table!r} are damaged: {problem}. Restore the file from a "
-                    "copy, or read what is left without check=True; verify() lists all that is damaged."
-                )
-        return Batches(snapshots, check=check)
 
-    def num_rows(self, table: str) -> int:
-        """Rows of a table committed by now, from its logs.
+        def use(view: TableView) -> Batches:
+            if check:
+                self._refuse(table, view.damage())
+            return Batches([*view.parquet(check=check), *view.segments(check=check)], columns=columns)
+
+        found = self._look(table, use)
+        return found if phase is None and epoch is None else found.of_part(phase, epoch)
+
+    def arrow(self, table: str) -> Batches:
+        """Those batches of a table that are in Arrow segments: none of a table that was compacted.
+
+        Together with the files of `parquet` they are the table. Where a run is still being written,
+        ask `parquet_and_arrow` for both at once.
 
         Raises:
             StoreError: There is no such table, or a file can't be read.
         """
-        return sum(snapshot.num_rows for snapshot in self._snapshots(table))
+        return self.parquet_and_arrow(table)[1]
+
+    def parquet(self, table: str) -> list[str]:
+        """Paths of a table's Parquet files, in the order of their rows.
+
+        They lie in Hive folders, `<table>/phase=train/epoch=3/part-000000.parquet`, which are the only
+        place where phase and epoch are told: read them with `hive_partitioning`. Of a table without
+        these columns, or of very many parts of very few rows, they lie in the table's own folder and
+        hold all columns.
+
+        Raises:
+            StoreError: There is no such table, or a file can't be read.
+        """
+        return self.parquet_and_arrow(table)[0]
+
+    def parquet_and_arrow(self, table: str) -> tuple[list[str], Batches]:
+        """`parquet` and `arrow` of one moment: each row is in one of them.
+
+        Raises:
+            StoreError: There is no such table, or a file can't be read.
+        """
+
+        def use(view: TableView) -> tuple[list[str], Batches]:
+            return [str(view.folder / file.path) for file in view.entry.parquet], Batches(view.segments())
+
+        return self._look(table, use)
+
+    def rows_of(
+        self,
+        table: str,
+        *,
+        sample_id: int | str | None = None,
+        fingerprint: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> list[pa.RecordBatch]:
+        """All rows of one sample, over all phases and epochs.
+
+        Args:
+            table: Name of a table that has the column `sample_id` or `fingerprint`.
+            sample_id: The sample, or else:
+            fingerprint: Its fingerprint.
+            columns: Names of the columns to read; all by default, fewer are faster.
+
+        Returns:
+            Batches of one row or more, of the compacted rows first, in the order written but for the
+            rows of one file; none when nobody recorded the sample.
+
+        Raises:
+            StoreError: There is no such table, not exactly one of both is given, or a file can't be read.
+        """
+        if (sample_id is None) == (fingerprint is None):
+            raise StoreError(
+                f"A sample is told by one of its names. Received: sample_id={sample_id!r}, "
+                f"fingerprint={fingerprint!r}. Expected: one of both."
+            )
+        column = "fingerprint" if sample_id is None else "sample_id"
+        value = fingerprint if sample_id is None else sample_id
+        assert value is not None
+
+        def use(view: TableView) -> list[pa.RecordBatch]:
+            sources = view.parquet(known=self._searched)
+            found = rows_where(sources, view.segments(), column, value, columns)
+            # The next search needs not open the files again; nobody looks for samples in more of them.
+            self._searched = {source.entry: source for source in sources[:_MOST_KEPT_OPEN]}
+            return found
+
+        return self._look(table, use)
+
+    def num_rows(self, table: str) -> int:
+        """Rows of a table committed by now; no data are read for it.
+
+        Raises:
+            StoreError: There is no such table, or a file can't be read.
+        """
+        return self._look(table, lambda view: view.num_rows)
 
     def damage(self, table: str) -> tuple[Problem, ...]:
         """Damage to a table as far as it is seen without reading its data.
@@ -109,9 +208,7 @@ class RunReader:
         Raises:
             StoreError: There is no such table, or a file can't be read.
         """
-        found = [problem for snapshot in self._snapshots(table) for problem in snapshot.problems]
-        found.extend(missing_segments(self.path, self._manifest, table))
-        return tuple(problem for problem in found if problem.damage)
+        return tuple(self._look(table, TableView.damage))
 
     def verify(self) -> list[Problem]:
         """Check every committed byte of the run against its checksum.
@@ -122,10 +219,28 @@ class RunReader:
         Raises:
             StoreError: A file can't be read.
         """
-        return list(verify_run(self.path, self._manifest))
+        return [
+            problem
+            for table in self.tables
+            for problem in self._look(table, lambda view: list(verify_table(view.folder, view.entry)))
+        ]
 
-    def _snapshots(self, table: str) -> list[Snapshot]:
-        if table not in self._manifest.tables:
-            raise StoreError(f"The run at {str(self.path)!r} has no table {table!r}. {near_names(table, self.tables)}")
-        workers = worker_folders(self.path / table)
-        return [take_snapshot(segment_file(worker, number)) for worker in workers for number in segment_numbers(worker)]
+    def _look(self, table: str, use: Callable[[TableView], Found]) -> Found:
+        try:
+            return look(self.path, table, use)
+        except KeyError as error:
+            known = read_manifest(self.path).tables
+            if table in known:
+                raise
+            raise StoreError(
+                f"The run at {str(self.path)!r} has no table {table!r}. {near_names(table, known)}"
+            ) from error
+        except FileNotFoundError as error:
+            raise StoreError(f"The run at {str(self.path)!r} has lost a file: {error}. Open it again.") from error
+
+    def _refuse(self, table: str, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            raise DamagedRunError(
+                f"Committed rows of table {table!r} are damaged: {problem}. Restore the file from a "
+                "copy, or read what is left without check=True; verify() lists all that is damaged."
+            )

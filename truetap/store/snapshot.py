@@ -14,7 +14,8 @@ from pathlib import Path
 
 from truetap.errors import StoreError
 from truetap.store.commit_log import Commit, CommitLog, read_commit_log
-from truetap.store.layout import log_file
+from truetap.store.layout import log_file, segment_file, segment_numbers, worker_folders
+from truetap.store.manifest import TableEntry
 from truetap.store.problem import Problem, damage, uncommitted
 
 _CHUNK = 1 << 20
@@ -54,6 +55,20 @@ def take_snapshot(path: Path) -> Snapshot:
         return _within_size(path, log)
     except OSError as error:
         raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
+
+
+def live_snapshots(table: Path, entry: TableEntry) -> list[Snapshot]:
+    """All segments in a table's folder whose rows no Parquet file has taken over, in order.
+
+    Raises:
+        StoreError: A file is there but can't be read.
+    """
+    return [
+        take_snapshot(segment_file(worker, number))
+        for worker in worker_folders(table)
+        for number in segment_numbers(worker)
+        if number >= entry.replaced.get(worker.name, 0)
+    ]
 
 
 def crc_of(file: int, start: int, end: int) -> int:

@@ -23,9 +23,18 @@ class TableWriter:
         segment_bytes: Size after which a segment is sealed.
         gather_bytes: Size from which a batch is worth a write of its own.
         announce: Called when a segment was created and before it holds a row.
+        num_segments: How many segments were begun before; they are left alone.
     """
 
-    def __init__(self, folder: Path, *, segment_bytes: int, gather_bytes: int, announce: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int,
+        gather_bytes: int,
+        announce: Callable[[], None],
+        num_segments: int = 0,
+    ) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._gather_bytes = gather_bytes
@@ -34,7 +43,7 @@ class TableWriter:
         self._gathered = Gatherer()
         self._segment: SegmentWriter | None = None
         self._accepted: pa.Schema | None = None
-        self.num_segments = 0
+        self.num_segments = num_segments
         self.waiting_since: float | None = None
 
     def accept(self, schema: pa.Schema) -> None:

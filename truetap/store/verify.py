@@ -1,4 +1,4 @@
-"""Checks a whole run: every committed byte against its checksum. Cost: one read of all data."""
+"""Checks a table: every committed byte against its checksum. Cost: one read of all data."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from truetap.errors import StoreError
-from truetap.store.layout import segment_file, segment_numbers, worker_folders
-from truetap.store.manifest import Manifest
+from truetap.store.layout import segment_numbers, worker_folders
+from truetap.store.manifest import TableEntry
+from truetap.store.parquet_reader import problems_of
 from truetap.store.problem import Problem, damage
-from truetap.store.snapshot import crc_of, take_snapshot
+from truetap.store.snapshot import Snapshot, crc_of, live_snapshots
 
 
-def missing_segments(folder: Path, manifest: Manifest, table: str) -> Iterator[Problem]:
-    """Segments of a table that were begun and are not there."""
-    begun = dict(manifest.tables.get(table, {}))
-    for worker in worker_folders(folder / table):
-        following = 0
+def missing_segments(table: Path, entry: TableEntry) -> Iterator[Problem]:
+    """Segments of a table that were begun, count, and are not there."""
+    begun = dict(entry.segments)
+    for worker in worker_folders(table):
+        following = replaced = entry.replaced.get(worker.name, 0)
         for number in segment_numbers(worker):
             if number > following:
                 yield damage(worker, 0, f"segments {following} to {number - 1} are missing")
-            following = number + 1
+            following = max(replaced, number + 1)
         count = begun.pop(worker.name, 0)
         if count > following:
             yield damage(worker, 0, f"segments {following} to {count - 1} are missing")
     for worker_name, count in begun.items():
-        if count:
-            yield damage(folder / table / worker_name, 0, f"the folder is missing, with {count} segments")
+        if missing := count - entry.replaced.get(worker_name, 0):
+            yield damage(table / worker_name, 0, f"the folder is missing, with {missing} segments")
 
 
-def verify_run(folder: Path, manifest: Manifest) -> Iterator[Problem]:
-    """Everything that is wrong with a run, found by reading all of it."""
-    for table in manifest.tables:
-        yield from missing_segments(folder, manifest, table)
-        for worker in worker_folders(folder / table):
-            for number in segment_numbers(worker):
-                yield from _verify_segment(segment_file(worker, number))
+def verify_table(table: Path, entry: TableEntry) -> Iterator[Problem]:
+    """Everything that is wrong with a table, found by reading all of it."""
+    for file in entry.parquet:
+        yield from problems_of(table / file.path, file)
+    yield from missing_segments(table, entry)
+    for snapshot in live_snapshots(table, entry):
+        yield from _verify_segment(snapshot)
 
 
-def _verify_segment(path: Path) -> Iterator[Problem]:
-    snapshot = take_snapshot(path)
+def _verify_segment(snapshot: Snapshot) -> Iterator[Problem]:
+    path = snapshot.path
     yield from snapshot.problems
     if not snapshot.commits and not snapshot.sealed:
         return

@@ -1,5 +1,7 @@
 """Writes a run: tables of record batches, appended to a folder that is readable all the while.
 
+A run that ended, by `close` or with its process, can go on: new rows go to new files.
+
 Cost: small batches are gathered to 1 MB, big ones go straight to the file without a copy, with a
 checksum on the way; about the time of a raw write. Memory is `gather_bytes` per table at most.
 """
@@ -9,21 +11,25 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 
-from truetap.errors import DamagedRunError, RunExistsError, StoreError
-from truetap.store.layout import MANIFEST, WORKER, check_table, local_path
+from truetap.errors import StoreError
+from truetap.store.compaction import compacted_tables
+from truetap.store.folder import RunFolder, cannot_create
+from truetap.store.layout import WORKER, check_table, local_path, segment_numbers
+from truetap.store.leftovers import remove_leftovers
 from truetap.store.manifest import (
     JSON,
     Manifest,
+    TableEntry,
     checked_metadata,
-    read_manifest,
     write_manifest,
     writer_version,
 )
@@ -31,7 +37,7 @@ from truetap.store.table import TableWriter
 
 
 class RunWriter:
-    """Begins a run in a new folder and appends to its tables.
+    """Begins a run in a new folder, or goes on in one, and appends to its tables.
 
     To be used from one thread at a time. A batch's arrays may be reused once `write` returns.
 
@@ -41,10 +47,15 @@ class RunWriter:
         segment_bytes: Size after which a file is finished and the next one begun.
         gather_bytes: Batches smaller than this are gathered to this size before they are written.
         flush_seconds: How old gathered rows may get before a `write` to any table writes them.
+        append: Whether to go on in the run that the folder holds, if it holds one. No file of it is
+            changed; its metadata are kept, and those given now are added. It isn't `complete` again
+            before it is closed.
 
     Raises:
-        RunExistsError: The folder holds a run, or other files.
-        StoreError: The folder can't be made or written, the path is a URL, or the metadata isn't JSON.
+        RunExistsError: The folder holds a run and `append` is False, or other files.
+        StoreError: The folder can't be made or written, someone else is writing to it, the path is a
+            URL, or the metadata aren't JSON.
+        DamagedRunError: The manifest of the run that should go on is damaged.
 
     Example:
         >>> import pyarrow as pa, tempfile
@@ -64,6 +75,7 @@ class RunWriter:
         segment_bytes: int = 256 << 20,
         gather_bytes: int = 1 << 20,
         flush_seconds: float = 1.0,
+        append: bool = False,
     ) -> None:
         self.path = local_path(path)
         self._segment_bytes = segment_bytes
@@ -72,13 +84,14 @@ class RunWriter:
         self._tables: dict[str, TableWriter] = {}
         self._rows_lost = False
         self._closed = False
-        self._manifest = Manifest(
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            truetap=writer_version(),
-            metadata=checked_metadata(metadata or {}),
-        )
-        self._made_folder = _take_folder(self.path)
-        self._write_manifest()
+        checked = checked_metadata(metadata or {})
+        self._folder = RunFolder(self.path, append=append)
+        try:
+            self._manifest = self._begin(self._folder.manifest, checked)
+            self._write_manifest()
+        except BaseException:
+            self._folder.release()
+            raise
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
         """Append a batch to a table, which begins with its first batch.
@@ -134,31 +147,41 @@ class RunWriter:
         self._manifest = replace(self._manifest, metadata=merged)
         self._write_manifest()
 
-    def close(self, *, complete: bool = True) -> None:
+    def close(self, *, complete: bool = True, compact: bool = False) -> None:
         """Commit everything, finish the files and the manifest. Closing again does nothing.
 
         Args:
             complete: Whether the run ended as intended. A run that lost rows to an error is never
                 marked complete.
+            compact: Whether the rows of small tables go to Parquet files, in place of the Arrow files
+                (see `truetap.store.compaction`).
 
         Raises:
-            StoreError: The file system refuses; every file is closed all the same.
+            StoreError: The file system refuses; every file is closed all the same, and rows that could
+                not be compacted stay where they are.
         """
         if self._closed:
             return
         self._closed = True
         errors: list[StoreError] = []
-        for table in self._tables.values():
-            for finish in (table.flush, table.seal):
-                try:
-                    finish()
-                except StoreError as error:  # the other tables are finished first
-                    errors.append(error)
-        self._manifest = replace(self._manifest, complete=complete and not errors and not self._rows_lost)
         try:
-            self._write_manifest()
-        except StoreError as error:
-            errors.append(error)
+            for table in self._tables.values():
+                for finish in (table.flush, table.seal):
+                    try:
+                        finish()
+                    except StoreError as error:  # the other tables are finished first
+                        errors.append(error)
+            complete = complete and not errors and not self._rows_lost
+            steps: list[Callable[[], None]] = [partial(self._end, complete)]
+            if compact and not errors:
+                steps.insert(0, self._compact)
+            for step in steps:
+                try:
+                    step()
+                except StoreError as error:
+                    errors.append(error)
+        finally:
+            self._folder.release()
         if errors:
             raise errors[0]
 
@@ -172,7 +195,7 @@ class RunWriter:
             self.close()
             return
         try:
-            if self._tables or self._closed:
+            if self._tables or self._closed or self._folder.manifest is not None:
                 self.close(complete=False)
             else:
                 self._discard()
@@ -182,24 +205,40 @@ class RunWriter:
     def _discard(self) -> None:
         """Leave nothing of a run that failed before its first row: the corrected call can take its path."""
         self._closed = True
-        try:
-            (self.path / MANIFEST).unlink()
-            if self._made_folder:
-                self.path.rmdir()
-        except OSError as error:
-            raise StoreError(f"Could not remove the empty run at {str(self.path)!r}: {error.strerror}.") from error
+        self._folder.discard()
+
+    def _begin(self, existing: Manifest | None, metadata: Mapping[str, JSON]) -> Manifest:
+        if existing is None:
+            created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            return Manifest(created=created, truetap=writer_version(), metadata=metadata)
+        remove_leftovers(self.path, existing)
+        merged = {**existing.metadata, **metadata}
+        return replace(existing, truetap=writer_version(), metadata=merged, complete=False)
+
+    def _compact(self) -> None:
+        for table, entry in compacted_tables(self.path, self._manifest):
+            manifest = replace(self._manifest, tables={**self._manifest.tables, table: entry})
+            write_manifest(self.path, manifest)  # from here on the Parquet files count, and the segments don't
+            self._manifest = manifest
+            remove_leftovers(self.path, manifest, [table])
+
+    def _end(self, complete: bool) -> None:
+        self._manifest = replace(self._manifest, complete=complete)
+        self._write_manifest()
 
     def _begin_table(self, name: str) -> TableWriter:
         folder = self.path / check_table(name) / WORKER
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            for made in (folder.parent, folder):  # not the run's own: it was there, and if not, something is wrong
+                made.mkdir(exist_ok=True)
         except OSError as error:
-            raise _cannot_create(folder, error) from error
+            raise cannot_create(folder, error) from error
         self._tables[name] = table = TableWriter(
             folder,
             segment_bytes=self._segment_bytes,
             gather_bytes=self._gather_bytes,
             announce=self._write_manifest,
+            num_segments=self._num_segments(name, folder),
         )
         return table
 
@@ -209,8 +248,17 @@ class RunWriter:
             if table.waiting_since is not None and table.waiting_since <= before:
                 table.flush()
 
+    def _num_segments(self, name: str, folder: Path) -> int:
+        """How many segments of a table were begun before, announced or not."""
+        known = self._manifest.tables.get(name, TableEntry()).segments.get(WORKER, 0)
+        return max([known, *(number + 1 for number in segment_numbers(folder))])
+
     def _write_manifest(self) -> None:
-        tables = {name: {WORKER: t.num_segments} for name, t in self._tables.items() if t.num_segments}
+        tables = dict(self._manifest.tables)
+        for name, table in self._tables.items():
+            if table.num_segments:
+                entry = tables.get(name, TableEntry())
+                tables[name] = replace(entry, segments={**entry.segments, WORKER: table.num_segments})
         self._manifest = replace(self._manifest, tables=tables)
         write_manifest(self.path, self._manifest)
 
@@ -220,43 +268,3 @@ class RunWriter:
                 f"The run at {str(self.path)!r} is closed: nothing more can be written to it. "
                 "Begin another run at another path, or close this one later."
             )
-
-
-def _take_folder(folder: Path) -> bool:
-    """Makes the folder, or takes an empty one; whether it was made."""
-    try:
-        made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        names = os.listdir(folder)
-    except FileExistsError as error:
-        raise StoreError(
-            f"A run needs a folder. Received: {str(folder)!r}, which is a file. "
-            "Expected: a folder, or a path where there is nothing yet."
-        ) from error
-    except OSError as error:
-        raise _cannot_create(folder, error) from error
-    if MANIFEST in names:
-        raise RunExistsError(
-            f"There is a run at {str(folder)!r} already, {_when_created(folder)}; it is left as it is. "
-            "Record to another path, read this one with truetap.open(...), or delete the folder first."
-        )
-    if names:
-        raise RunExistsError(
-            f"The folder {str(folder)!r} holds other files, such as {min(names)!r}, and no run; it is left "
-            "as it is. Record to a path where there is nothing yet, or to an empty folder."
-        )
-    return made
-
-
-def _when_created(folder: Path) -> str:
-    try:
-        return f"created {read_manifest(folder).created}"
-    except (DamagedRunError, StoreError):  # it is in the way whatever its manifest says
-        return "whose manifest can't be read"
-
-
-def _cannot_create(folder: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"Could not create the folder {str(folder)!r}: {error.strerror or error}. "
-        "Expected: a path where this user may create folders."
-    )

@@ -1,0 +1,173 @@
+"""JAX: extras leave the jitted step beside the logs.
+
+What is seen inside the differentiated function leaves it as its output: `stateless_call` and
+`stateless_compute_loss` give the non-trainable values with a dict behind the last, which fills while
+the function is traced, comes out with the new state, and is taken off there. So it works for every
+`train_step` that hands the non-trainable values on as Keras asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
+from truetap.capture.watch import Watch
+from truetap.errors import ModelError
+from truetap.observe import replaced
+
+__all__ = ["JaxTraining"]
+
+
+class JaxTraining:
+    """See `truetap.backends.training.Training`."""
+
+    exhausted: tuple[type[BaseException], ...] = (StopIteration,)
+
+    def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
+        if keras.distribution.distribution() is not None:
+            raise ModelError("Recording under keras.distribution is not supported yet. Expected: no distribution set.")
+        kind = MAKERS[phase]
+        name = f"{kind}_function"
+        inner = getattr(model, f"{kind}_step")
+        known: dict[tuple[bool, ...], Any] = {}  # flags on the device
+
+        def recorded(state: Any, packed: Any) -> Any:
+            data, flags = packed
+            return _traced(model, phase, step, inner, state, data, flags)
+
+        def one_step(step_function: Callable[..., Any]) -> Callable[..., Any]:
+            def one(state: Any, data: Any) -> Any:
+                due = tuple(feed.begin())
+                if due not in known:
+                    known[due] = jax.numpy.asarray(due, bool)
+                feed.before(_reader(model, state))
+                out, state = step_function(state, (data, known[due]))
+                feed.end(out["extras"], _reader(model, state))
+                return out["result"], state
+
+            return one
+
+        make = model._make_function
+        before = getattr(model, name)
+        stand_ins = {
+            f"{kind}_step": recorded,
+            "_make_function": lambda function, **options: make(one_step(function), **options),
+        }
+        with replaced(model, **stand_ins):
+            try:
+                getattr(model, f"make_{name}")(force=True)
+                return getattr(model, name)  # type: ignore[no-any-return]
+            finally:
+                setattr(model, name, before)
+
+    def snapshot(self, variable: Any) -> Any:
+        return np.array(variable.value)
+
+
+def _traced(
+    model: Any, phase: str, step: StepLike, inner: Callable[..., Any], state: Any, data: Any, flags: Any
+) -> tuple[dict[str, Any], Any]:
+    reached: dict[str, Any] = {}
+    watch = Watch(model, step.plan, step.learned, lambda key, value: _through(reached, key, value))
+    with ExitStack() as stack:
+        stack.enter_context(watch.installed())
+        beside = {"seen": watch.seen, "layers": watch.layers}
+        stack.enter_context(replaced(model, **_routes(model, beside)))
+        optimizer = getattr(model, "optimizer", None)
+        if phase == "train" and optimizer is not None:
+            stack.enter_context(replaced(optimizer, stateless_apply=_watched_apply(model, step, watch)))
+        result, state = inner(state, data)
+    values = state if phase == "predict" else state[1]
+    came = values.pop() if values and isinstance(values[-1], dict) else None
+    if came is None:
+        step.learned.say(
+            "The step doesn't return the non-trainable values that stateless_call gave it, so what was seen in its "
+            "forward pass can't leave it. Expected: a step that hands them on, as in Keras' guide."
+        )
+        watch.seen, watch.layers = {}, {}
+    else:
+        watch.seen = came["seen"] or watch.seen
+        watch.layers = came["layers"]
+    extras = step.run_stateless(watch, data, [flags[i] for i in range(flags.shape[0])], result, reached)
+    return {"result": result, "extras": extras}, state
+
+
+def _routes(model: Any, beside: dict[str, Any]) -> dict[str, Any]:
+    """Stand-ins that carry `beside` with the non-trainable values."""
+    call, compute_loss = model.stateless_call, model.stateless_compute_loss
+
+    def stateless_call(trainable: Any, others: Any, *args: Any, **kwargs: Any) -> Any:
+        outputs, others, *losses = call(trainable, _without(others), *args, **kwargs)
+        return (outputs, [*others, beside], *losses)
+
+    def stateless_compute_loss(trainable: Any, others: Any, *args: Any, **kwargs: Any) -> Any:
+        loss, (trainable, others, metrics) = compute_loss(trainable, _without(others), *args, **kwargs)
+        return loss, (trainable, [*others, beside], metrics)
+
+    return {"stateless_call": stateless_call, "stateless_compute_loss": stateless_compute_loss}
+
+
+def _without(values: Any) -> Any:
+    return values[:-1] if len(values) and isinstance(values[-1], dict) else values
+
+
+def _watched_apply(model: Any, step: StepLike, watch: Watch) -> Callable[..., Any]:
+    optimizer = model.optimizer
+    apply = optimizer.stateless_apply
+
+    def stateless_apply(optimizer_variables: Any, gradients: Any, trainable_variables: Any) -> Any:
+        mapping = list(zip(optimizer.variables, optimizer_variables, strict=False))
+        with keras.StatelessScope(state_mapping=mapping):
+            step.gradients_given(watch, list(gradients), model.trainable_variables)
+        return apply(optimizer_variables, gradients, trainable_variables)
+
+    return stateless_apply
+
+
+def _reader(model: Any, state: Any) -> Callable[[Any], Any]:
+    """Copies of values out of a step's state, whose arrays the next step takes over."""
+
+    def read(variable: Any) -> Any:
+        groups = [model.trainable_variables, model.non_trainable_variables]
+        if len(state) == 4:
+            groups.append(model.optimizer.variables)
+        for variables, values in zip(groups, state, strict=False):
+            for known, value in zip(variables, values, strict=False):
+                if known is variable:
+                    return np.array(value)
+        raise KeyError(variable.path)
+
+    return read
+
+
+def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
+    """The same value; the function that goes back through it is run while the step is traced, and keeps what it gets."""
+
+    @jax.custom_vjp
+    def identity(array: Any) -> Any:
+        return array
+
+    def forward(array: Any) -> Any:
+        return array, None
+
+    def backward(_: Any, upstream: Any) -> Any:
+        reached.setdefault(key, upstream)
+        return (upstream,)
+
+    identity.defvjp(forward, backward)
+    if not jax.numpy.issubdtype(value.dtype, jax.numpy.floating):
+        return value
+    mask = keras.src.backend.get_keras_mask(value)
+    going_on = identity(value)
+    if mask is not None:
+        keras.src.backend.set_keras_mask(going_on, mask)
+    return going_on
+
+
+TRAINING = JaxTraining()

@@ -1,0 +1,200 @@
+"""TensorFlow: extras leave the `tf.function` beside the logs.
+
+With `steps_per_execution` above 1 Keras runs the steps in a `tf.while_loop` that keeps the results of the
+last one only. There the extras of each step leave through a queue that stands beside the loop, as
+serialised tensors, in the order of the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from truetap.backends.keras_private import build_from
+from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
+from truetap.errors import ModelError
+from truetap.observe import replaced
+
+__all__ = ["TensorFlowTraining"]
+
+
+class TensorFlowTraining:
+    """See `truetap.backends.training.Training`."""
+
+    exhausted = (StopIteration, tf.errors.OutOfRangeError)
+
+    def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
+        if model.distribute_strategy.num_replicas_in_sync > 1:
+            raise ModelError(
+                "Recording under a tf.distribute strategy with several replicas is not supported: Keras averages what "
+                f"leaves the step over the replicas. Received: {model.distribute_strategy.num_replicas_in_sync} "
+                "replicas. Expected: one."
+            )
+        kind = MAKERS[phase]
+        several = model.steps_per_execution > 1
+        jitted = bool(model.jit_compile) and not model.run_eagerly
+        flags = _Flags(model.steps_per_execution, feed.conditions)
+        inner = getattr(model, f"{kind}_step")
+
+        def run(data: Any) -> Any:
+            if phase != "predict":
+                build_from(model, data)
+            return step.run(inner, data, flags.in_step(), _through)
+
+        if not several:
+
+            def recorded(data: Any) -> dict[str, Any]:
+                result, extras = run(data)
+                return {"result": result, "extras": extras}
+
+            function = _make(model, kind, recorded)
+
+            def one(iterator: Any) -> Any:
+                flags.set([feed.begin()])
+                feed.before(self.snapshot)
+                out = function(iterator)
+                feed.end(out["extras"], self.snapshot)
+                return out["result"]
+
+            return one
+        queue = _Queue(model.steps_per_execution)
+        core = tf.function(run, jit_compile=True, reduce_retracing=True, autograph=False) if jitted else run
+
+        def recorded_in_loop(data: Any) -> Any:
+            result, extras = core(data)
+            queue.add(extras)
+            flags.next()
+            return result
+
+        with _without_jit(model):
+            function = _make(model, kind, recorded_in_loop)
+
+        def several_steps(iterator: Any) -> Any:
+            flags.set([feed.begin(ahead) for ahead in range(model.steps_per_execution)])
+            try:
+                return function(iterator)
+            finally:
+                for extras in queue.take():
+                    feed.end(extras)
+
+        return several_steps
+
+    def snapshot(self, variable: Any) -> Any:
+        return np.array(variable)
+
+
+def _make(model: Any, kind: str, recorded: Callable[..., Any]) -> Any:
+    """Keras' own function of a phase over our step; what was on the model is left there."""
+    name = f"{kind}_function"
+    before = getattr(model, name)
+    with replaced(model, **{f"{kind}_step": recorded}):
+        try:
+            getattr(model, f"make_{name}")(force=True)
+            return getattr(model, name)
+        finally:
+            setattr(model, name, before)
+
+
+class _without_jit:  # noqa: N801  read as a phrase
+    """The model's `jit_compile` off inside the block: the step compiles itself."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._before = model.jit_compile
+
+    def __enter__(self) -> None:
+        if self._before:
+            self._model.jit_compile = False
+
+    def __exit__(self, *error: object) -> None:
+        if self._before:
+            self._model.jit_compile = True
+
+
+class _Flags:
+    """Which taps are due: a variable that is set only when that changes."""
+
+    def __init__(self, steps: int, conditions: int) -> None:
+        self._steps = steps
+        self._known: list[list[bool]] | None = None
+        if not conditions:
+            self._flags = self._place = None
+            return
+        with tf.init_scope():
+            self._flags = tf.Variable(tf.zeros((steps, conditions), tf.bool), trainable=False)
+            self._place = tf.Variable(0, trainable=False)
+
+    def set(self, due: list[list[bool]]) -> None:
+        """For the steps of the next execution."""
+        if self._flags is None:
+            return
+        if due != self._known:
+            self._known = due
+            self._flags.assign(due)
+        if self._steps > 1:
+            self._place.assign(0)
+
+    def in_step(self) -> Any:
+        """The flags of the step that is traced, by the tap's place."""
+        if self._flags is None:
+            return ()
+        row = self._flags[self._place] if self._steps > 1 else self._flags[0]
+        return tf.unstack(row)
+
+    def next(self) -> None:
+        """Goes on to the next step of the execution."""
+        if self._flags is not None:
+            self._place.assign_add(1)
+
+
+class _Queue:
+    """Extras of the steps of one execution; a step's names and dtypes are known by the number of its trace."""
+
+    def __init__(self, steps: int) -> None:
+        self._traces: list[tuple[list[str], list[Any]]] = []
+        with tf.init_scope():
+            self._queue = tf.queue.FIFOQueue(max(steps, 1) + 1, [tf.int32, tf.string])
+
+    def add(self, extras: dict[str, Any]) -> None:
+        """From inside the step."""
+        trace = (list(extras), [value.dtype for value in extras.values()])
+        if trace not in self._traces:
+            self._traces.append(trace)
+        parts = [tf.io.serialize_tensor(value) for value in extras.values()]
+        self._queue.enqueue((tf.constant(self._traces.index(trace), tf.int32), tf.stack(parts)))
+
+    def take(self) -> list[dict[str, Any]]:
+        """On the host, after an execution."""
+        found = []
+        for _ in range(int(self._queue.size())):
+            number, parts = self._queue.dequeue()
+            names, dtypes = self._traces[int(number)]
+            values = [tf.io.parse_tensor(part, dtype) for part, dtype in zip(parts, dtypes, strict=True)]
+            found.append(dict(zip(names, values, strict=True)))
+        return found
+
+
+def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
+    """The same value, whose gradient is kept when the tape goes back through it."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
+    def identity(tensor: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            reached.setdefault(key, upstream)
+            return upstream
+
+        return tf.identity(tensor), gradient
+
+    if not value.dtype.is_floating:
+        return value
+    going_on = identity(value)
+    for mark in ("_keras_mask", "_keras_logits"):  # what Keras hangs on a tensor goes along
+        if hasattr(value, mark):
+            setattr(going_on, mark, getattr(value, mark))
+    return going_on
+
+
+TRAINING = TensorFlowTraining()

@@ -1,0 +1,59 @@
+"""torch: a step runs op by op, so only what is due is watched, and steps in between cost nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
+from truetap.observe import replaced
+
+__all__ = ["TorchTraining"]
+
+
+class TorchTraining:
+    """See `truetap.backends.training.Training`."""
+
+    exhausted: tuple[type[BaseException], ...] = (StopIteration,)
+
+    def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
+        kind = MAKERS[phase]
+        name = f"{kind}_function"
+        inner = getattr(model, f"{kind}_step")
+        due: list[bool] = []
+
+        def recorded(data: Any) -> dict[str, Any]:
+            plan = step.only(due)
+            result, extras = step.run(inner, data, [True] * len(plan.in_step), _through, plan)
+            return {"result": result, "extras": extras}
+
+        before = getattr(model, name)
+        try:
+            getattr(model, f"make_{name}")(force=True)
+            function = getattr(model, name)
+        finally:
+            setattr(model, name, before)
+
+        def run(data: Any) -> Any:
+            due[:] = feed.begin()
+            feed.before(self.snapshot)
+            with replaced(model, **{f"{kind}_step": recorded}):  # Keras looks it up in every step
+                out = function(data)
+            feed.end(out["extras"], self.snapshot)
+            return out["result"]
+
+        return run
+
+    def snapshot(self, variable: Any) -> Any:
+        return variable.value.detach().clone()
+
+
+def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
+    def keep(gradient: Any) -> None:
+        reached.setdefault(key, gradient.detach())
+
+    if value.requires_grad:
+        value.register_hook(keep)
+    return value
+
+
+TRAINING = TorchTraining()

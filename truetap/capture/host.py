@@ -1,0 +1,304 @@
+"""Rows of what came out of steps: fetched, named and laid out for the tables of a run.
+
+All of it runs in the writer's thread, for all steps at once that wait there: what is done for each
+step alone costs the training thread, which needs the same interpreter. `truetap.capture.tables`
+names tables and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from truetap.backends import current
+from truetap.backends.tensors import to_host
+from truetap.capture.plan import Chosen, Plan
+from truetap.capture.statistics import Statistics
+from truetap.capture.step import RecordedStep
+from truetap.capture.tables import Identity, Keys, raw_table, reduced_rows, sample_columns
+from truetap.fingerprint import join, pair
+from truetap.store import Rows
+
+__all__ = ["Kept", "StepRows"]
+
+Array = npt.NDArray[Any]
+Columns = dict[str, Array]
+
+
+@dataclass
+class Kept:
+    """What is kept of one step, still on its device.
+
+    Attributes:
+        phase: The phase.
+        epoch: The epoch over the run.
+        step: The step over the run, within its phase.
+        batch: The batch within its epoch.
+        size: Samples in the batch; -1 if that can't be told.
+        values: Extras by name (see `truetap.capture.extras`).
+        due: Places of the taps that are due.
+        limits: How many samples each tap with a cap takes, by its place.
+        variables: Values of variables after the step, by the tap's place and path.
+        before: The same before the step.
+        scalars: Whether it is a step, with scalars of its own.
+    """
+
+    phase: str
+    epoch: int
+    step: int
+    batch: int
+    size: int
+    values: dict[str, Any]
+    due: set[int]
+    limits: dict[int, int]
+    variables: dict[int, dict[str, Any]] = field(default_factory=dict)
+    before: dict[int, dict[str, Any]] = field(default_factory=dict)
+    scalars: bool = True
+
+
+class StepRows:
+    """Makes rows of steps.
+
+    Args:
+        announce: Is told, before rows that need it, what a reader must know: the learned facts of a
+            phase's outputs, or the kind and path behind a table of raw values.
+        facts: Gives the former.
+        ids: Gives the ids of fingerprints where the data carry ids, else None.
+    """
+
+    def __init__(
+        self,
+        announce: Callable[[Mapping[str, Any]], None],
+        facts: Callable[[RecordedStep], Mapping[str, Any]],
+        ids: Callable[[Array], Array | None],
+    ) -> None:
+        self._announce = announce
+        self._facts = facts
+        self._ids = ids
+        self._tensors: dict[str, dict[str, str]] = {}
+        self._statistics = Statistics()
+        self._known: Any = None
+
+    def of(self, items: Sequence[tuple[Kept, RecordedStep]]) -> Iterator[Rows]:
+        """The rows of steps that wait, in order."""
+        for _, group in groupby(items, key=_alike):
+            alike = list(group)
+            yield from self._of_alike([kept for kept, _ in alike], alike[0][1])
+
+    def _of_alike(self, kept: list[Kept], step: RecordedStep) -> Iterator[Rows]:
+        """Rows of steps of one phase and epoch that have values of the same names."""
+        plan = step.plan
+        fetched = [_unpacked(current().fetch(each.values), step) for each in kept]
+        keys = Keys(kept)
+        columns = {name: [values[name] for values in fetched] for name in fetched[0]}
+        prints = _fingerprints(columns, step)
+        if prints is not None:
+            whole = np.concatenate(prints) if len(prints) > 1 else prints[0]
+            found = self._ids(whole)
+            ids = whole if found is None else found
+            identity = Identity(ids, whole, [len(each) for each in prints])
+            if any(each.tap.kind == "samples" and each.place in kept[0].due for each in plan.taps):
+                yield self._samples(columns, identity, keys, step)
+            yield from self._inputs(kept, plan, columns, keys, identity)
+            yield from self._layers(kept, plan, columns, keys, identity, step)
+        else:
+            yield from self._layers(kept, plan, columns, keys, None, step)
+        for each in plan.taps:
+            for number, one in enumerate(kept):
+                yield from self._variables(each, one, keys, number)
+        scalars = [values for one, values in zip(kept, fetched, strict=True) if one.scalars]
+        if scalars:
+            yield keys.rows("scalars", keys.steps() | _scalars(kept, scalars))
+
+    def _samples(self, columns: Mapping[str, list[Array]], identity: Identity, keys: Keys, step: RecordedStep) -> Rows:
+        if step.learned.outputs is not None and step.learned.outputs is not self._known:
+            self._known = step.learned.outputs
+            self._announce(self._facts(step))
+        found, said = sample_columns(columns, identity.sizes)
+        for text in said:
+            step.learned.say(text)
+        return keys.rows("samples", keys.samples(identity.sizes) | identity.columns() | found)
+
+    def end_of(self, over: str, at: Kept, plan: Plan) -> Iterator[Rows]:
+        """The rows of statistics over an epoch, or over the run, that ends."""
+        keys = Keys([at])
+        for each in plan.taps:
+            if each.reducers and each.tap.over == over:
+                found = self._statistics.take(plan.phase, each)
+                if found:
+                    yield reduced_rows(each.tap.kind, keys.of(0, len(found)), found, over, keys.part)
+
+    def _inputs(
+        self, kept: list[Kept], plan: Plan, columns: Mapping[str, list[Array]], keys: Keys, identity: Identity
+    ) -> Iterator[Rows]:
+        for each in plan.taps:
+            if each.tap.kind != "inputs" or each.place not in kept[0].due:
+                continue
+            for name, leaves in columns.items():
+                if name.startswith("x:"):
+                    yield from self._raw(
+                        "inputs", name[2:] or "x", leaves, _limits(kept, each, identity), keys, identity
+                    )
+
+    def _layers(
+        self,
+        kept: list[Kept],
+        plan: Plan,
+        columns: Mapping[str, list[Array]],
+        keys: Keys,
+        identity: Identity | None,
+        step: RecordedStep,
+    ) -> Iterator[Rows]:
+        by_place = {each.place: each for each in plan.taps}
+        written: set[tuple[str, str]] = set()
+        for name, values in columns.items():
+            form, colon, rest = name.partition(":")
+            if form == "states" and colon:
+                number, _, place = rest.partition(":")
+                each = by_place[int(place)]
+                for at, vector in enumerate(values):
+                    found = self._statistics.add(plan.phase, each, step.packing.unpack_states(int(number), vector))
+                    if found:
+                        yield reduced_rows(each.tap.kind, keys.of(at, len(found)), found, "batch", keys.part)
+            elif form == "raw" and colon:
+                place, _, key = rest.partition(":")
+                each = by_place[int(place)]
+                kind = each.tap.kind
+                if (kind, key) in written:
+                    continue
+                written.add((kind, key))
+                if kind == "gradients":
+                    yield from self._raw(kind, key, [value[np.newaxis] for value in values], None, keys, None)
+                    continue
+                cap = each.tap.samples
+                sizes = [] if identity is None else [min(n, cap or n) for n in identity.sizes]
+                if sizes != [len(value) if value.ndim else -1 for value in values]:
+                    step.learned.say(
+                        f"The {kind} of {key!r} have no row per sample (shape {values[0].shape}): they were not "
+                        "recorded. Reduce them: reduce='mean'."
+                    )
+                else:
+                    assert identity is not None  # sizes are of samples
+                    yield from self._raw(kind, key, values, _limits(kept, each, identity), keys, identity)
+
+    def _variables(self, each: Chosen, kept: Kept, keys: Keys, at: int) -> Iterator[Rows]:
+        if each.place not in kept.variables:
+            return
+        tap = each.tap
+        values = {path: to_host(value) for path, value in kept.variables[each.place].items()}
+        ratios: dict[tuple[str, str], Array] = {}
+        if tap.kind == "updates":
+            before = {path: to_host(value) for path, value in kept.before[each.place].items()}
+            values = {path: value - before[path] for path, value in values.items()}
+            if "ratio" in _names(tap.reduce):
+                ratios = {(path, "ratio"): _ratio(value, before[path]) for path, value in values.items()}
+        if tap.reduce is None:
+            for path, value in values.items():
+                yield self._table(tap.kind, path, keys.of(at, 1) | {"values": value[np.newaxis]}, keys)
+            return
+        found = ratios | self._statistics.of_values(kept.phase, each, values)
+        if found:
+            yield reduced_rows(tap.kind, keys.of(at, len(found)), found, "batch", keys.part)
+
+    def _raw(
+        self,
+        kind: str,
+        path: str,
+        values: list[Array],
+        limits: list[int] | None,
+        keys: Keys,
+        identity: Identity | None,
+    ) -> Iterator[Rows]:
+        """Raw values, step by step: what is big must not be copied to be put together."""
+        for at, value in enumerate(values):
+            rows = len(value) if limits is None else limits[at]
+            if not rows:
+                continue
+            columns = keys.of(at, rows)
+            if identity is not None:
+                columns |= {"position": np.arange(rows, dtype=np.int32)} | identity.columns_of(at, rows)
+            yield self._table(kind, path, columns | {"values": value[:rows]}, keys)
+
+    def _table(self, kind: str, path: str, columns: Mapping[str, Any], keys: Keys) -> Rows:
+        table = raw_table(kind, path, self._tensors)
+        if table not in self._tensors:
+            self._tensors[table] = {"kind": kind, "path": path}
+            self._announce({"tensors": dict(self._tensors)})
+        return keys.rows(table, columns)
+
+
+def _alike(item: tuple[Kept, RecordedStep]) -> tuple[Any, ...]:
+    kept, step = item
+    return id(step), kept.phase, kept.epoch, tuple(kept.values), tuple(sorted(kept.due)), kept.scalars
+
+
+def _unpacked(values: dict[str, Array], step: RecordedStep) -> dict[str, Any]:
+    """Values with packed columns and scalars taken apart."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        form, colon, rest = name.partition(":")
+        if colon and form == "columns":
+            found |= step.packing.unpack_columns(int(rest), value)
+        elif colon and form == "scalars":
+            found |= step.packing.unpack_scalars(int(rest), value)
+        else:
+            found[name] = value
+    return found
+
+
+def _limits(kept: list[Kept], each: Chosen, identity: Identity) -> list[int]:
+    return [one.limits.get(each.place, size) for one, size in zip(kept, identity.sizes, strict=True)]
+
+
+def _fingerprints(columns: Mapping[str, list[Array]], step: RecordedStep) -> list[Array] | None:
+    """Of each sample, step by step: as the step computed them, with what a step can't do (strings) added."""
+    sums = columns.get("fingerprint")
+    left = step.learned.on_host
+    if not left:
+        return None if sums is None else [join(each) for each in sums]
+    found = []
+    for at, first in enumerate(columns[f"x:{left[0]}"]):
+        zeros = np.zeros(len(first))
+        x = {path: columns[f"x:{path}"][at] if path in left else zeros for path in step.learned.x_paths}
+        of_strings = pair(x, only=left)
+        found.append(join(of_strings if sums is None else of_strings + sums[at]))
+    return found
+
+
+_ALWAYS = ("learning_rate", "loss_scale")
+
+
+def _scalars(kept: list[Kept], values: list[dict[str, Any]]) -> dict[str, Any]:
+    def column(name: str) -> Any:
+        return pa.array([_number(each.get(name)) for each in values], pa.float64())
+
+    skipped = [_number(each.get("skipped")) for each in values]
+    found: dict[str, Any] = {
+        "samples": np.asarray([one.size for one in kept], np.int32),
+        "loss": column("total_loss"),
+        **{name: column(name) for name in _ALWAYS},
+        "skipped": pa.array([None if each is None else bool(each) for each in skipped], pa.bool_()),
+    }
+    names = [name for name in values[0] if name.startswith("running/")]
+    return found | {name: column(name) for name in names}
+
+
+def _number(value: Any) -> float | None:
+    if value is None or isinstance(value, float):
+        return value
+    return float(value) if value.size == 1 else None
+
+
+def _names(reduce: Any) -> list[Any]:
+    return [reduce] if isinstance(reduce, str) or reduce is None else list(reduce)
+
+
+def _ratio(update: Array, before: Array) -> Array:
+    change, weight = (float(np.sqrt(np.sum(np.square(part, dtype=np.float64)))) for part in (update, before))
+    return np.asarray(change / weight if weight else np.nan)

@@ -1,0 +1,276 @@
+"""A step while Keras runs it: what goes through its public hooks is seen, and nothing is changed.
+
+For the time of a trace (on torch: of a step) `compute_loss`, `compute_metrics`, `call` of the chosen
+layers and the optimizer's `apply` stand on the instances as functions that call the real ones. On JAX
+what is seen inside the differentiated function can leave it only as its output: `seen` is a dict that
+the backend hands out with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras import ops
+
+from truetap.about import column
+from truetap.backends import current
+from truetap.backends.keras_private import compiled_losses, keras_mask
+from truetap.capture.losses import LossCall, loss_calls, share_of_samples
+from truetap.capture.plan import Plan
+from truetap.errors import DataError
+from truetap.hints import hints
+from truetap.observe import observed, replaced
+from truetap.pairing import Outputs, declared_outputs, pair
+from truetap.structure import is_nested
+from truetap.tasks import Hint
+
+__all__ = ["Learned", "Watch", "inputs_of"]
+
+
+@dataclass
+class Learned:
+    """What is static of a phase's step: known once it was traced.
+
+    Attributes:
+        outputs: The model's outputs.
+        hints: What the model and its loss say of each output.
+        said: What should be said.
+        x_paths: Paths of the leaves of x.
+        on_host: Those of them that have no fingerprint inside a step (strings).
+    """
+
+    outputs: Outputs | None = None
+    hints: dict[str, Hint] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    x_paths: tuple[str, ...] = ()
+    on_host: tuple[str, ...] = ()
+
+    def say(self, text: str) -> None:
+        """Keeps a notice once."""
+        if text not in self.said:
+            self.said.append(text)
+
+
+class Watch:
+    """One run, or trace, of a step.
+
+    Args:
+        model: The Keras model.
+        plan: What is wanted.
+        learned: Filled with what is static.
+        through: For each output of a layer whose gradient is wanted: gives the tensor that goes on in its
+            place, and reports the gradient by the key it is given.
+
+    Attributes:
+        seen: Values by name, seen where the loss is computed: columns of samples, "total_loss".
+        layers: Layer outputs by key, seen in the same place.
+        gradients: Gradients of weights by path, with the loss scale divided out.
+        around: What the optimizer knew: "learning_rate", "loss_scale", "skipped"; scalars.
+    """
+
+    def __init__(
+        self, model: Any, plan: Plan, learned: Learned, through: Callable[[str, Any], Any] | None = None
+    ) -> None:
+        self._model = model
+        self._plan = plan
+        self.learned = learned
+        self._through = through
+        self.seen: dict[str, Any] = {}
+        self.layers: dict[str, Any] = {}
+        self.gradients: dict[str, Any] = {}
+        self.around: dict[str, Any] = {}
+        self._paired = False
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Stands in the place of the model's hooks inside the block."""
+        model = self._model
+        with ExitStack() as stack:
+            if self._plan.layers:
+                through = self._pass if self._plan.with_gradient else None
+                self.layers = stack.enter_context(observed(self._plan.layers, through))
+            if self._plan.phase != "predict":
+                stack.enter_context(replaced(model, compute_loss=self._compute_loss(model.compute_loss)))
+                stack.enter_context(replaced(model, compute_metrics=self._compute_metrics(model.compute_metrics)))
+            yield
+        idle = [path for path in self._plan.layers if not any(_of(key, path) for key in self.layers)]
+        if idle:
+            self.learned.say(f"These layers were selected and did not run in this step: {', '.join(idle)}.")
+
+    def _pass(self, path: str, key: str, value: Any) -> Any:
+        if path not in self._plan.with_gradient or self._through is None:
+            return value
+        return self._through(key, value)
+
+    def _compute_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def compute_loss(*args: Any, **kwargs: Any) -> Any:
+            given = dict(zip(("x", "y", "y_pred", "sample_weight"), args, strict=False)) | kwargs
+            with loss_calls(self._model) as calls:
+                total = original(*args, **kwargs)
+            if self._paired:
+                self.learned.say("The step computes its loss several times; what is recorded is the first.")
+                return total
+            if total is not None:
+                self.seen["total_loss"] = ops.stop_gradient(total)
+            self._paired = True
+            self.keep_outputs(given.get("y_pred"), given.get("y"), given.get("sample_weight"), calls)
+            return total
+
+        return compute_loss
+
+    def _compute_metrics(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None, **kwargs: Any) -> Any:
+            if not self._paired:
+                self._paired = True
+                self.metrics_seen(y_pred, y, sample_weight)
+            return original(x, y, y_pred, sample_weight=sample_weight, **kwargs)
+
+        return compute_metrics
+
+    def metrics_seen(self, y_pred: Any, y: Any, sample_weight: Any) -> None:
+        """Outputs of a step that computes its loss without `compute_loss`."""
+        self.learned.say(
+            "The step doesn't call compute_loss: y_true and y_pred are those given to compute_metrics, and there is "
+            "no loss per sample."
+        )
+        self.keep_outputs(y_pred, y, sample_weight, [])
+
+    @property
+    def paired(self) -> bool:
+        """Whether the outputs of the step were seen."""
+        return self._paired
+
+    def keep_outputs(self, y_pred: Any, y: Any, sample_weight: Any, calls: Sequence[LossCall]) -> None:
+        """Makes columns of samples of what a loss was given."""
+        if y_pred is None:
+            return
+        model, learned = self._model, self.learned
+        outputs = learned.outputs = declared_outputs(model, y_pred)
+        learned.hints = hints(model, outputs, compiled_losses(model))
+        for name, value in outputs.flat(y_pred).items():
+            dense, ragged = current().dense(value)
+            self.seen[column("y_pred", name)] = ops.stop_gradient(dense)
+            mask = keras_mask(value)
+            mask = ragged if mask is None else mask
+            if mask is not None and _lies_over(mask, dense):
+                self.seen[column("mask", name)] = mask
+        by_name: dict[str, LossCall] = {}
+        for call in calls:
+            by_name.setdefault(_name(call.loss.path, outputs), call)
+        self._keep_labels(y, outputs, by_name)
+        self._keep_weights(sample_weight, by_name, outputs)
+        self._keep_losses(by_name)
+
+    def _keep_labels(self, y: Any, outputs: Outputs, calls: dict[str, LossCall]) -> None:
+        labels = {name: call.y_true for name, call in calls.items()}
+        if y is not None and len(labels) < len(outputs.names):
+            try:
+                labels = {k: v for k, v in pair(y, outputs)[0].items() if v is not None} | labels
+            except DataError as error:
+                self.learned.say(str(error))
+        for name in outputs.names:
+            if name not in labels:
+                continue
+            if is_nested(labels[name]):
+                self.learned.say(f"The labels of output {name!r} are nested: they were not recorded.")
+                continue
+            self.seen[column("y_true", name)] = current().dense(ops.convert_to_tensor(labels[name]))[0]
+
+    def _keep_weights(self, sample_weight: Any, calls: dict[str, LossCall], outputs: Outputs) -> None:
+        if sample_weight is None:
+            return
+        if not is_nested(sample_weight):
+            self.seen["sample_weight"] = ops.convert_to_tensor(sample_weight)
+            return
+        weights = {name: call.sample_weight for name, call in calls.items()}
+        if not calls:
+            try:
+                weights = pair(sample_weight, outputs, what="sample weights")[0]
+            except DataError as error:
+                self.learned.say(str(error))
+        for name, value in weights.items():
+            if value is not None:
+                self.seen[column("sample_weight", name)] = ops.convert_to_tensor(value)
+
+    def _keep_losses(self, calls: dict[str, LossCall]) -> None:
+        found: dict[str, tuple[Any, Any, float]] = {}
+        for name, call in calls.items():
+            try:
+                if call.values is None:
+                    raise ValueError(f"The loss of output {name!r} has no method call: there is no loss per sample.")
+                loss, share = share_of_samples(call)
+            except ValueError as error:
+                self.learned.say(str(error))
+                return
+            found[name] = (loss, share, 1.0 if call.loss.weight is None else call.loss.weight)
+        if not found:
+            return
+        weighted = any(share is not None for _, share, _ in found.values())
+        for name, (loss, _, _) in found.items():
+            if len(found) > 1 and name:
+                self.seen[column("loss", name)] = loss
+        self.seen["loss"] = sum(loss * factor for loss, _, factor in found.values())
+        if weighted:
+            shares = [(loss if share is None else share) * factor for loss, share, factor in found.values()]
+            self.seen["weighted_loss"] = sum(shares)
+
+    def keep_gradients(
+        self, gradients: Sequence[Any], variables: Sequence[Any], scale: Any, learning_rate: Any, skipped: Any
+    ) -> None:
+        """What reached the optimizer.
+
+        Args:
+            gradients: Gradients, None where there is none; scaled.
+            variables: The variables they belong to.
+            scale: The loss scale, a scalar tensor, or None.
+            learning_rate: A scalar tensor.
+            skipped: Whether the update is left out for an overflow: a bool tensor, or None.
+        """
+        by_variable = {id(variable): gradient for variable, gradient in zip(variables, gradients, strict=False)}
+        self.around["learning_rate"] = learning_rate
+        if scale is not None:
+            self.around["loss_scale"] = scale
+        if skipped is not None:
+            self.around["skipped"] = skipped
+        for each in self._plan.taps:
+            if each.tap.kind != "gradients":
+                continue
+            for path, variable in each.members.items():
+                gradient = by_variable.get(id(variable))
+                if gradient is None:
+                    self.learned.say(f"No gradient reaches {path!r}: the loss does not depend on it.")
+                    continue
+                gradient = ops.convert_to_tensor(gradient)
+                if path not in self.gradients:
+                    self.gradients[path] = gradient if scale is None else gradient / ops.cast(scale, gradient.dtype)
+
+
+def _of(key: str, path: str) -> bool:
+    """Whether a key is that of a layer's call: `path`, `path#1`, `path/0`, `path#1/0`."""
+    return key == path or key.startswith((f"{path}#", f"{path}/"))
+
+
+def _name(path: tuple[str | int, ...], outputs: Outputs) -> str:
+    place: Any = outputs.shape
+    for key in path:
+        place = place[key]
+    return str(place)
+
+
+def _lies_over(mask: Any, value: Any) -> bool:
+    extents, shape = tuple(mask.shape), tuple(value.shape)
+    if len(extents) > len(shape):
+        return False
+    return all(a is None or b is None or a == b for a, b in zip(extents, shape, strict=False))
+
+
+def inputs_of(data: Any) -> Any:
+    """The inputs of a batch as Keras unpacks it: x of `(x, y, sample_weight)`, or the whole."""
+    if isinstance(data, list):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        return data
+    return data[0]

@@ -1,0 +1,113 @@
+"""The command line: `truetap verify RUN`, `truetap sql RUN QUERY`.
+
+Exit codes: 0 all is well; 1 something is wrong with the run, or the query fails; 2 there is no such
+run, or the command was not understood.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from truetap import __version__
+from truetap.errors import DamagedRunError, StoreError, TruetapError
+from truetap.run import Run
+
+__all__ = ["main"]
+
+_WRONG, _NO_RUN = 1, 2
+
+
+class _Paragraphs(click.Command):
+    """A command whose examples keep their lines."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.help = inspect.cleandoc(self.help or "").replace("Example:\n", "\b\nExample:\n")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
+def main() -> None:
+    """Reads and checks recorded runs. Each command's --help has an example."""
+
+
+@main.command(cls=_Paragraphs)
+@click.argument("run", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(run: str, as_json: bool) -> None:
+    """Checks every committed byte of RUN, a run's folder, against its checksum.
+
+    Exits with 0 when nothing that counts is damaged, 1 when something is, 2 when there is no such run.
+
+    Example:
+      truetap verify runs/mnist
+      truetap verify runs/mnist --json
+    """
+    opened = _open(run)
+    try:
+        problems = opened.verify()
+        rows = {table: opened.reader.num_rows(table) for table in opened.tables}
+    except StoreError as error:
+        _fail(str(error), _WRONG)
+    damaged = [problem for problem in problems if problem.damage]
+    if as_json:
+        listed = [{"file": p.file, "offset": p.offset, "what": p.what, "damage": p.damage} for p in problems]
+        said = {"run": run, "ok": not damaged, "complete": opened.complete, "rows": rows, "problems": listed}
+        click.echo(json.dumps(said, indent=2))
+    else:
+        for problem in problems:
+            click.echo(f"{'damage' if problem.damage else 'note'}: {problem}")
+        ended = "" if opened.complete else "; it has not ended, or its writer was interrupted"
+        verdict = f"{len(damaged):,} damaged places" if damaged else "every committed byte is as written"
+        click.echo(f"{run}: {sum(rows.values()):,} rows in {len(rows):,} tables; {verdict}{ended}.")
+    sys.exit(_WRONG if damaged else 0)
+
+
+@main.command(cls=_Paragraphs)
+@click.argument("run", metavar="RUN")
+@click.argument("query", metavar="QUERY")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a row.")
+def sql(run: str, query: str, as_json: bool) -> None:
+    """Asks DuckDB over the tables of RUN, a run's folder; QUERY is one select.
+
+    A table with a dot in its name, and a column with a slash, stand in double quotes.
+
+    Example:
+      truetap sql runs/mnist "select epoch, avg(loss) from samples group by 1"
+      truetap sql runs/mnist "show tables" --json
+    """
+    import duckdb
+
+    opened = _open(run)
+    try:
+        found = opened.sql(query)
+        if as_json:
+            for row in found.fetchall():
+                click.echo(json.dumps(dict(zip(found.columns, row, strict=True)), default=str))
+        else:
+            click.echo(str(found))
+    except (TruetapError, duckdb.Error) as error:
+        _fail(str(error), _WRONG)
+
+
+def _open(path: str) -> Run:
+    try:
+        return Run(path)
+    except DamagedRunError as error:
+        _fail(str(error), _WRONG)
+    except StoreError as error:
+        _fail(str(error), _NO_RUN)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

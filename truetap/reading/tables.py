@@ -1,0 +1,121 @@
+"""The tables of a run by phase and epoch, as they stood when they were first asked for.
+
+A record batch of a recorded run holds rows of one phase and epoch, and of Parquet files the path
+tells both: nothing but a row of each Arrow batch is read to know what there is. Tables without these
+columns, as `collect` writes them, are of no phase.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, overload
+
+import pyarrow as pa
+
+from truetap.store import Batches, RunReader
+
+__all__ = ["Picked", "Tables"]
+
+
+class Picked(Sequence[pa.RecordBatch]):
+    """Some batches of a table, each read when it is asked for.
+
+    Args:
+        parts: The batches, and the epoch that they are of.
+    """
+
+    def __init__(self, parts: Sequence[tuple[int, Batches]]) -> None:
+        self._parts = [(epoch, batches) for epoch, batches in parts if len(batches)]
+        self._ends = list(accumulate(len(batches) for _, batches in self._parts))
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in all; nothing is read for it."""
+        return sum(batches.num_rows for _, batches in self._parts)
+
+    def epoch(self, index: int) -> int:
+        """The epoch of a batch."""
+        return self._parts[bisect.bisect_right(self._ends, index)][0]
+
+    def sizes(self) -> list[int]:
+        """Rows of each batch; nothing is read for it."""
+        return [batches.rows(index) for _, batches in self._parts for index in range(len(batches))]
+
+    def schemas(self) -> list[pa.Schema]:
+        """The schemas that occur, each once."""
+        return list(dict.fromkeys(schema for _, batches in self._parts for schema in batches.schemas()))
+
+    def select(self, columns: Sequence[str]) -> Picked:
+        """The same with some columns only; of Parquet files only these are read."""
+        return Picked([(epoch, batches.select(columns)) for epoch, batches in self._parts])
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> pa.RecordBatch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        part = bisect.bisect_right(self._ends, place)
+        return self._parts[part][1][place - (self._ends[part - 1] if part else 0)]
+
+
+class Tables:
+    """A run at one moment.
+
+    Args:
+        reader: The run.
+    """
+
+    def __init__(self, reader: RunReader) -> None:
+        self.reader = reader
+        self._batches: dict[str, Batches] = {}
+        self._epochs: dict[str, dict[str, list[int]]] = {}
+
+    def __contains__(self, table: str) -> bool:
+        return table in self.reader.tables
+
+    def batches(self, table: str) -> Batches:
+        """All batches of a table; none when there is no such table."""
+        if table not in self._batches:
+            self._batches[table] = self.reader.batches(table) if table in self else Batches([])
+        return self._batches[table]
+
+    def epochs(self, table: str) -> dict[str, list[int]]:
+        """The phases of a table, each with its epochs in order; empty for one without."""
+        if table not in self._epochs:
+            batches = self.batches(table)
+            found: dict[str, set[int]] = {}
+            for index in range(len(batches)):
+                if part := batches.part(index):
+                    found.setdefault(part[0], set()).add(part[1])
+            self._epochs[table] = {phase: sorted(epochs) for phase, epochs in found.items()}
+        return self._epochs[table]
+
+    def pick(self, table: str, phase: str, epochs: Sequence[int]) -> Picked:
+        """The batches of some epochs of a phase, in the order in which they were recorded."""
+        batches = self.batches(table).of_part(phase, None)
+        return Picked([(epoch, batches.of_part(phase, epoch)) for epoch in epochs])
+
+    def pick_all(self, table: str) -> Picked:
+        """The batches of a table without phases."""
+        return Picked([(0, self.batches(table))])
+
+    def whole(self, table: str) -> pa.Table | None:
+        """A small table in memory, or None when there is none or it has no row yet."""
+        batches = self.batches(table)
+        if not batches.num_rows:
+            return None
+        parts = [pa.Table.from_batches([batch]) for batch in batches]
+        return pa.concat_tables(parts, promote_options="permissive")
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the run's maker kept with it."""
+        return self.reader.metadata

@@ -1,0 +1,66 @@
+"""Reducers: a tensor of the training step made into a few numbers inside the step, and merged over batches.
+
+A tap takes them by name or as objects: `reduce=["mean", "std", tt.reducers.Quantiles([0.05, 0.5, 0.95])]`.
+Each goes over the tensor in one to four passes that compilers share where they can: mean, std, min, max, l2
+and zeros together take 0.3 (JAX) to 1.1 ms (torch) for 400,000 values on two cores, a histogram or quantiles
+0.5 ms; a histogram of 64 given edges 1 ms compiled by XLA, 4 to 9 ms without it.
+Not for what needs all values at once, such as an exact median: record the values themselves for that.
+
+Values that aren't finite: mean, std, min, max, l1 and l2 are NaN if a value is NaN, as in NumPy;
+`zeros` counts NaN as not zero; histogram and quantiles leave NaN and infinities out; `nonfinite` counts them.
+Nothing to reduce (an empty batch) gives NaN, and 0 for sums and counts.
+
+A reducer of your own says what leaves the step, and what that comes to:
+
+    >>> import numpy as np
+    >>> from keras import ops
+    >>> from truetap import reducers
+    >>> class Negative(reducers.Reducer):
+    ...     "The fraction of negative values."
+    ...     name = "negative"
+    ...     def compute(self, values, axis):
+    ...         return {"negative": ops.sum(ops.cast(values < 0, "float32"), axis=axis),
+    ...                 "count": reducers.count(values, axis)}
+    ...     def result(self, state):
+    ...         return np.asarray(state["negative"] / state["count"])
+    >>> fraction, = reducers.resolve(Negative())
+    >>> one = fraction.compute(ops.convert_to_tensor([-1.0, 2.0]), axis=None)
+    >>> other = fraction.compute(ops.convert_to_tensor([-1.0, -2.0, -3.0, 5.0]), axis=None)
+    >>> both = fraction.merge(reducers.on_host(one), reducers.on_host(other))
+    >>> both["count"].item(), round(fraction.result(both).item(), 3)
+    (6.0, 0.667)
+
+`merge` adds up what batches gave, unless the reducer says otherwise.
+"""
+
+from truetap.reducers.base import Reducer, State, on_host
+from truetap.reducers.extremes import Max, Min
+from truetap.reducers.histogram import Histogram
+from truetap.reducers.moments import Mean, Std
+from truetap.reducers.norms import L1, L2
+from truetap.reducers.passes import count
+from truetap.reducers.quantiles import Quantiles
+from truetap.reducers.registry import resolve
+from truetap.reducers.shares import NonFinite, Zeros
+from truetap.reducers.step import SEPARATOR, reduce_all, states
+
+__all__ = [
+    "L1",
+    "L2",
+    "SEPARATOR",
+    "Histogram",
+    "Max",
+    "Mean",
+    "Min",
+    "NonFinite",
+    "Quantiles",
+    "Reducer",
+    "State",
+    "Std",
+    "Zeros",
+    "count",
+    "on_host",
+    "reduce_all",
+    "resolve",
+    "states",
+]

@@ -1,0 +1,109 @@
+"""The folder of a run, taken for writing: a new one, an empty one, or a run that goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from truetap.errors import DamagedRunError, RunExistsError, StoreError
+from truetap.store.layout import MANIFEST
+from truetap.store.lock import LOCK, WriterLock
+from truetap.store.manifest import Manifest, read_manifest
+
+
+class RunFolder:
+    """Takes a folder, so that nobody else writes to it until it is released.
+
+    Args:
+        path: The folder, which is made if need be.
+        append: Whether a run that is there goes on.
+
+    Attributes:
+        path: The folder.
+        manifest: That of the run that goes on; None for a new run.
+        made: Whether the folder was made.
+
+    Raises:
+        RunExistsError: There is a run and `append` is False, or other files.
+        StoreError: The folder can't be made or written, or someone else writes to it.
+    """
+
+    def __init__(self, path: Path, *, append: bool) -> None:
+        self.path = path
+        self.made = _make(path)
+        existing = _look_into(path, append)
+        self._lock = WriterLock(path, needed=existing)
+        try:
+            # Another may have begun a run, or closed it, before the lock was taken.
+            self.manifest: Manifest | None = read_manifest(path) if _look_into(path, append) else None
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def release(self) -> None:
+        """Let others write."""
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Leave nothing of a run that has no table.
+
+        Raises:
+            StoreError: The file system refuses.
+        """
+        try:
+            (self.path / MANIFEST).unlink()
+            self.release()
+            if self.made:
+                self.path.rmdir()
+        except OSError as error:
+            raise StoreError(f"Could not remove the empty run at {str(self.path)!r}: {error.strerror}.") from error
+
+
+def cannot_create(folder: Path, error: OSError) -> StoreError:
+    """The error for a folder that can't be made."""
+    return StoreError(
+        f"Could not create the folder {str(folder)!r}: {error.strerror or error}. "
+        "Expected: a path where this user may create folders."
+    )
+
+
+def _make(folder: Path) -> bool:
+    try:
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StoreError(
+            f"A run needs a folder. Received: {str(folder)!r}, which is a file. "
+            "Expected: a folder, or a path where there is nothing yet."
+        ) from error
+    except OSError as error:
+        raise cannot_create(folder, error) from error
+    return made
+
+
+def _look_into(folder: Path, append: bool) -> bool:
+    """Whether there is a run that goes on; an error when something else is in the way."""
+    try:
+        names = set(os.listdir(folder)) - {LOCK}
+    except OSError as error:
+        raise cannot_create(folder, error) from error
+    if MANIFEST in names:
+        if append:
+            return True
+        raise RunExistsError(
+            f"There is a run at {str(folder)!r} already, {_when_created(folder)}; it is left as it is. "
+            "Record to another path, read this one with truetap.open(...), or delete the folder first."
+        )
+    if names:
+        raise RunExistsError(
+            f"The folder {str(folder)!r} holds other files, such as {min(names)!r}, and no run; it is left "
+            "as it is. Record to a path where there is nothing yet, or to an empty folder."
+        )
+    return False
+
+
+def _when_created(folder: Path) -> str:
+    try:
+        return f"created {read_manifest(folder).created}"
+    except (DamagedRunError, StoreError):  # it is in the way whatever its manifest says
+        return "whose manifest can't be read"
