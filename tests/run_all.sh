@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 status=0
-export TF_CPP_MIN_LOG_LEVEL=3
+export TF_CPP_MIN_LOG_LEVEL=3 OMP_WAIT_POLICY=passive
 part() { # part NAME BACKEND PYTEST-ARGS...
   local name=$1 backend=$2
   shift 2

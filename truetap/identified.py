@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from truetap.backends.tensors import all_to_host
 from truetap.backends.tf_data import IdentifiedDataset, identify_dataset, is_tf_dataset
 from truetap.backends.torch_data import IdentifiedLoader, is_loader
 from truetap.data.arrays import ArraySource, holds_arrays
@@ -29,7 +32,10 @@ class Identified:
 
     @property
     def elements(self) -> Any:
-        """The data as they were given, for Keras."""
+        """The data as they were given, for Keras; of arrays, a recorder knows the ids all the same."""
+        if holds_arrays(self.data) and not isinstance(self.ids, str) and not callable(self.ids):
+            x = self.data[0] if isinstance(self.data, tuple) else self.data
+            LEDGER.note(np.asarray(self.ids), all_to_host(x))
         return self.data
 
     def __iter__(self) -> Iterator[Any]:

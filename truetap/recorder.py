@@ -259,7 +259,9 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _install(self, session: Session, phase: str) -> None:
         if not self._failed:
-            session.install(phase, self._ready(session.model, phase).function)
+            model = session.model
+            function = training().once_built(model, phase, lambda: self._ready(model, phase).function)
+            session.install(phase, function)
 
     def _end(self, phase: str) -> None:
         session = self._session
@@ -379,16 +381,22 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         recording, self._recording = self._recording, None
         if recording is None:
             return
+        notices = []
         for phase, tapped in self._tapped.items():
             if complete:
                 self._recording = recording
                 self._emit("run", phase)
                 self._recording = None
-            self._say(*tapped.step.learned.said)
+            notices += tapped.step.learned.said
+        recording.flush()
+        if self._rows.seen_again.never:
+            notices.append(_NEVER_AGAIN)
+        new = self._new(notices)
         recording.update_metadata(self._metadata(None))
         recording.close(complete=complete)
         if recording.error is not None and not self._failed:
             self._trouble(recording.error)
+        _warn(new)
 
     def _put_step(self, item: tuple[Kept, RecordedStep], nbytes: int) -> None:
         self._put(item, nbytes, self._together)
@@ -441,13 +449,28 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         return {"collect": replace(about).to_json()}
 
     def _say(self, *texts: str) -> None:
-        for text in texts:
-            if text not in self._said:
-                self._said.append(text)
-                warnings.warn(text, RecordingWarning, stacklevel=2)
+        _warn(self._new(texts))
+
+    def _new(self, texts: Sequence[str]) -> list[str]:
+        """Notices that were not said yet; they are kept."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._said]
+        self._said += new
+        return new
 
     def __repr__(self) -> str:
         return f"Recorder({self.path!r}, taps={list(self.taps)})"
+
+
+_NEVER_AGAIN = (
+    "No sample of one epoch was met again in another: random augmentation ahead of the model changes x, or the data "
+    "never repeat. A sample's life over epochs can't be followed by fingerprints. Expected, if they do repeat: data = "
+    "tt.with_ids(data) before the augmentation, and fit(data.elements)."
+)
+
+
+def _warn(texts: Sequence[str]) -> None:
+    for text in texts:
+        warnings.warn(text, RecordingWarning, stacklevel=4)
 
 
 def _checked(taps: Tap | Sequence[Tap] | None) -> tuple[Tap, ...]:

@@ -283,7 +283,7 @@ class Run:
 
     # --- SQL, checks ----------------------------------------------------------------------------------
 
-    def sql(self, query: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
+    def sql(self, query: str, /, **parameters: Any) -> duckdb.DuckDBPyRelation:
         """Asks DuckDB over the tables of the run.
 
         Tables are views of their names: samples, scalars, epochs, activations, …; a table of raw values

@@ -103,7 +103,9 @@ def look(
         expected = len(expected_ids)
     ends = [0, len(ids)] if passes is None or not len(ids) else _edges(passes)
     count = len(ends) - 1
-    steps_seen, repetitions, wraps = 0, [], []
+    steps_seen = 0
+    repetitions: list[tuple[int, int]] = []
+    wraps: list[int] = []
     for start, stop in pairwise(ends):
         edges = _edges(steps[start:stop])
         batches = [prints[start + first : start + last] for first, last in pairwise(edges)]

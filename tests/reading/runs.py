@@ -111,9 +111,9 @@ def about(**more: Any) -> dict[str, Any]:
     return {"collect": About(hints={"": HINT}, model="model", source="recorder", **more).to_json()}
 
 
-def begin(path: Path, val_rows: int = 12) -> Made:
+def begin(path: str | Path, val_rows: int = 12) -> Made:
     x = {"train": inputs(1), "val": inputs(2, val_rows)}
-    return Made(path, x, {phase: fingerprint(values) for phase, values in x.items()})
+    return Made(Path(path), x, {phase: fingerprint(values) for phase, values in x.items()})
 
 
 def write_samples(made: Made, writer: RunWriter, epochs: int = 3) -> None:

@@ -238,5 +238,7 @@ def test_a_killed_run_and_one_that_goes_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run.samples().steps, made.of("steps"))
     assert run.sql("select max(step) from samples where phase = 'train'").fetchall() == [(5,)]
     assert len(before) == SAMPLES
+    assert run.history(int(made.prints["train"][3])).num_rows == 2
+    assert "(not complete)" in repr(run)
     writer.close()
     assert run.complete

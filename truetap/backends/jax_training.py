@@ -66,6 +66,9 @@ class JaxTraining:
             finally:
                 setattr(model, name, before)
 
+    def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
+        return make()
+
     def snapshot(self, variable: Any) -> Any:
         return np.array(variable.value)
 

@@ -6,8 +6,8 @@
 each output, by its path, as `compile` resolved it | 3.15.1 |
 | `keras.src.backend.get_keras_mask` | the mask that reaches an output or a loss (JAX keeps it beside the
 tensor, not on it) | 3.15.1 |
-| `Layer._layers` | the layers inside a layer that is no model | 3.15.1 |
-| `CompileLoss._flat_losses` replaced for the time of a step | each loss as Keras calls it | 3.15.1 |
+| `Layer._layers`, `Layer._flatten_layers` | the layers inside a layer that is no model | 3.15.1 |
+| `CompileLoss._flat_losses` and `.build` replaced for the time of a step | each loss as Keras calls it | 3.15.1 |
 | `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.15.1 |
 | `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.15.1 |
 | `JAXTrainer._jax_state` read | whether the model's values are elsewhere while `fit` runs | 3.15.1 |
@@ -32,6 +32,7 @@ __all__ = [
     "compiled_losses",
     "inner_layers",
     "keras_mask",
+    "layers_built",
     "output_losses",
     "watched_losses",
 ]
@@ -79,26 +80,53 @@ def compiled_losses(model: Any) -> list[OutputLoss]:
 
 
 @contextmanager
-def watched_losses(model: Any, stands_in: Sequence[Callable[..., Any]]) -> Iterator[None]:
-    """Lets Keras call `stands_in` in the place of its compiled losses inside the block, in the same order."""
+def watched_losses(model: Any, watch: Callable[[OutputLoss], Callable[..., Any]]) -> Iterator[None]:
+    """Lets Keras call `watch(loss)` in the place of each of its compiled losses inside the block.
+
+    Losses that Keras builds only inside the block, at its first step, are watched too.
+    """
     compiled = model._compile_loss
-    own = _private(compiled, "_flat_losses")
-    compiled.__dict__["_flat_losses"] = [
-        each._replace(loss=function) for each, function in zip(own, stands_in, strict=True)
-    ]
+    own: list[Any] | None = None
+
+    def stand_in() -> None:
+        nonlocal own
+        own = _private(compiled, "_flat_losses")
+        watched = zip(own, compiled_losses(model), strict=True)
+        compiled.__dict__["_flat_losses"] = [each._replace(loss=watch(loss)) for each, loss in watched]
+
+    def build(y_true: Any, y_pred: Any) -> None:
+        type(compiled).build(compiled, y_true, y_pred)
+        stand_in()
+
+    if compiled.built:
+        stand_in()
+    else:
+        compiled.__dict__["build"] = build
     try:
         yield
     finally:
-        compiled.__dict__["_flat_losses"] = own
+        compiled.__dict__.pop("build", None)
+        if own is not None:
+            compiled.__dict__["_flat_losses"] = own
 
 
-def build_from(model: Any, data: Any) -> None:
-    """Builds what of the model its first batch would build (layers, losses, metrics), from shapes alone."""
-    unbuilt = not all(layer.built for layer in model._flatten_layers())
-    for part in (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None)):
-        unbuilt = unbuilt or (part is not None and not part.built)
-    if unbuilt:
-        _untraced(lambda: _private(model, "_symbolic_build")(data_batch=data))
+def layers_built(model: Any) -> bool:
+    """Whether every layer of a model has its weights."""
+    return all(layer.built for layer in model._flatten_layers())
+
+
+def build_from(model: Any, batch: Any) -> None:
+    """Builds what of the model its first batch would build (layers, losses, metrics), from shapes alone.
+
+    Not to be called from inside a trace: variables would be made there.
+
+    Args:
+        model: A compiled Keras model.
+        batch: Tensors, or their specifications, as the model's step gets them.
+    """
+    parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))
+    if not layers_built(model) or any(part is not None and not part.built for part in parts):
+        _private(model, "_symbolic_build")(data_batch=batch)
 
 
 def keras_mask(tensor: Any) -> Any:

@@ -8,12 +8,13 @@ serialised tensors, in the order of the steps.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from truetap.backends.keras_private import build_from
+from truetap.backends.keras_private import build_from, layers_built
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.errors import ModelError
 from truetap.observe import replaced
@@ -40,8 +41,6 @@ class TensorFlowTraining:
         inner = getattr(model, f"{kind}_step")
 
         def run(data: Any) -> Any:
-            if phase != "predict":
-                build_from(model, data)
             return step.run(inner, data, flags.in_step(), _through)
 
         if not several:
@@ -82,8 +81,35 @@ class TensorFlowTraining:
 
         return several_steps
 
+    def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
+        """Keras builds here what is not built yet while it traces the first step: that is too late for taps."""
+        if phase == "train" and layers_built(model) and model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        made = make() if phase == "predict" or layers_built(model) else None
+        begun = phase == "predict" or (made is not None and model.run_eagerly)
+
+        def function(iterator: Any) -> Any:
+            nonlocal made, begun
+            if not begun:
+                batch, iterator = _first(iterator)
+                build_from(model, batch)
+                begun = True
+            made = made or make()
+            return made(iterator)
+
+        return function
+
     def snapshot(self, variable: Any) -> Any:
         return np.array(variable)
+
+
+def _first(iterator: Any) -> tuple[Any, Any]:
+    """Shapes and dtypes of the first batch, or that batch; and an iterator that still has it."""
+    specification = getattr(iterator, "element_spec", None)
+    if specification is None:
+        batch = next(iterator)
+        return batch, chain([batch], iterator)
+    return tf.nest.map_structure(lambda leaf: leaf if hasattr(leaf, "shape") else None, specification), iterator
 
 
 def _make(model: Any, kind: str, recorded: Callable[..., Any]) -> Any:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from truetap.backends.tensors import loaded
+from truetap.backends.tensors import is_ragged, is_sparse, loaded
 from truetap.data.source import Drawn, Facts, as_names
 from truetap.errors import DataError, IdError
 from truetap.ids import as_ids, check_unique
+from truetap.ledger import LEDGER
+from truetap.structure import flatten
 
 __all__ = ["IdentifiedDataset", "TFDatasetSource", "identify_dataset", "is_tf_dataset"]
 
@@ -131,8 +133,8 @@ class IdentifiedDataset:
 
     @property
     def elements(self) -> Any:
-        """The `tf.data.Dataset` without the ids, as `model.fit` takes it."""
-        return self._pairs.map(lambda ids, element: element)
+        """The `tf.data.Dataset` without the ids, as `model.fit` takes it; a recorder knows them all the same."""
+        return self._pairs.map(_noted)
 
     def map(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> IdentifiedDataset:
         """`tf.data.Dataset.map` over the elements; each keeps its id."""
@@ -198,6 +200,27 @@ class IdentifiedDataset:
 
     def _with(self, pairs: Any) -> IdentifiedDataset:
         return IdentifiedDataset(pairs, like=self)
+
+
+def _noted(ids: Any, element: Any) -> Any:
+    """The element, once its ids stand in the ledger."""
+    tensorflow = loaded("tensorflow")
+    if ids.shape.rank == 0:  # single elements, that are batched later
+        return element
+    x = element[0] if isinstance(element, tuple) else element
+    leaves = {path: leaf for path, leaf in flatten(x).items() if leaf is not None}
+    dense = [leaf.to_tensor() if is_ragged(leaf) else leaf for leaf in leaves.values()]
+    if any(is_sparse(leaf) for leaf in dense):
+        return element
+
+    def note(names: Any, *arrays: Any) -> Any:
+        as_text = np.asarray([name.decode() for name in names]) if names.dtype.kind in "OS" else names
+        LEDGER.note(as_text, dict(zip(leaves, arrays, strict=True)))
+        return np.int64(0)
+
+    done = tensorflow.numpy_function(note, [ids, *dense], tensorflow.int64)
+    with tensorflow.control_dependencies([done]):
+        return tensorflow.nest.map_structure(tensorflow.identity, element)
 
 
 def _unpacked(function: Callable[..., Any]) -> Callable[[Any], Any]:

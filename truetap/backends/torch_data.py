@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from truetap.backends.tensors import loaded
+from truetap.backends.tensors import all_to_host, loaded
 from truetap.data.source import Drawn, Facts, as_names
 from truetap.errors import DataError
 from truetap.ids import as_ids, check_unique
+from truetap.ledger import LEDGER
 
 __all__ = ["IdentifiedLoader", "LoaderSource", "is_loader"]
 
@@ -79,7 +80,7 @@ class IdentifiedLoader:
             )
         if loader.batch_size is None and loader.batch_sampler is None:
             raise DataError("tt.with_ids(loader) needs a loader that batches. Received: batch_size=None.")
-        self.elements = loader
+        self._plain = loader
         self._ids = None if ids is None else as_ids(ids, len(dataset))
         if self._ids is not None:
             check_unique(self._ids)
@@ -97,9 +98,14 @@ class IdentifiedLoader:
         )
 
     @property
+    def elements(self) -> Any:
+        """A `DataLoader` of the same batches, as `model.fit` takes it; a recorder knows their ids all the same."""
+        return _noting(self)
+
+    @property
     def facts(self) -> Facts:
         """As of the loader; its order doesn't matter, since ids travel."""
-        plain = LoaderSource(self.elements).facts
+        plain = LoaderSource(self._plain).facts
         rows = plain.num_samples or 0
         return Facts(
             kind="torch DataLoader with ids",
@@ -117,10 +123,27 @@ class IdentifiedLoader:
             yield Drawn(element, index if self._ids is None else self._ids[index])
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.elements)
+        return iter(self._plain)
 
     def __len__(self) -> int:
-        return len(self.elements)
+        return len(self._plain)
+
+
+def _noting(identified: IdentifiedLoader) -> Any:
+    torch = loaded("torch")
+    loader = identified._plain
+
+    class NotingLoader(torch.utils.data.DataLoader):  # type: ignore[name-defined, misc, unused-ignore]
+        """The user's loader, whose batches' ids are noted as they come by."""
+
+        def __iter__(self) -> Iterator[Any]:
+            for drawn in identified.draw(None):
+                element = drawn.element
+                x = element[0] if isinstance(element, list | tuple) else element
+                LEDGER.note(np.asarray(drawn.ids), all_to_host(x))
+                yield element
+
+    return NotingLoader(loader.dataset, batch_sampler=loader.batch_sampler)
 
 
 class _Indexed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
@@ -42,6 +43,9 @@ class TorchTraining:
             return out["result"]
 
         return run
+
+    def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
+        return make()
 
     def snapshot(self, variable: Any) -> Any:
         return variable.value.detach().clone()

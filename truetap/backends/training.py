@@ -75,6 +75,9 @@ class Training(Protocol):
     def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
         """The function of a phase that records; what is on the model stays as it is."""
 
+    def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
+        """The function that `make` gives, made at its first call if the model is built only then."""
+
     def snapshot(self, variable: Any) -> Any:
         """A copy of a variable's value that later steps leave alone."""
 

@@ -76,6 +76,7 @@ class Feed:
         self._bytes_per_row: dict[frozenset[str], float] = {}
         self.seconds = 0.0
         self.steps = 0
+        self.restart()
 
     @property
     def conditions(self) -> int:

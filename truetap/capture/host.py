@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from truetap.backends import current
 from truetap.backends.tensors import to_host
+from truetap.capture.again import SeenAgain
 from truetap.capture.plan import Chosen, Plan
 from truetap.capture.statistics import Statistics
 from truetap.capture.step import RecordedStep
@@ -84,6 +85,7 @@ class StepRows:
         self._tensors: dict[str, dict[str, str]] = {}
         self._statistics = Statistics()
         self._known: Any = None
+        self.seen_again = SeenAgain()
 
     def of(self, items: Sequence[tuple[Kept, RecordedStep]]) -> Iterator[Rows]:
         """The rows of steps that wait, in order."""
@@ -99,8 +101,10 @@ class StepRows:
         columns = {name: [values[name] for values in fetched] for name in fetched[0]}
         prints = _fingerprints(columns, step)
         if prints is not None:
-            whole = np.concatenate(prints) if len(prints) > 1 else prints[0]
+            whole = join(np.concatenate(prints) if len(prints) > 1 else prints[0])
             found = self._ids(whole)
+            if found is None and kept[0].phase == "train":
+                self.seen_again.add(kept[0].epoch, whole)
             ids = whole if found is None else found
             identity = Identity(ids, whole, [len(each) for each in prints])
             if any(each.tap.kind == "samples" and each.place in kept[0].due for each in plan.taps):
@@ -257,17 +261,17 @@ def _limits(kept: list[Kept], each: Chosen, identity: Identity) -> list[int]:
 
 
 def _fingerprints(columns: Mapping[str, list[Array]], step: RecordedStep) -> list[Array] | None:
-    """Of each sample, step by step: as the step computed them, with what a step can't do (strings) added."""
+    """The two sums of each sample, step by step: the step's own, with what it can't do (strings) added."""
     sums = columns.get("fingerprint")
     left = step.learned.on_host
     if not left:
-        return None if sums is None else [join(each) for each in sums]
+        return sums
     found = []
     for at, first in enumerate(columns[f"x:{left[0]}"]):
         zeros = np.zeros(len(first))
         x = {path: columns[f"x:{path}"][at] if path in left else zeros for path in step.learned.x_paths}
         of_strings = pair(x, only=left)
-        found.append(join(of_strings if sums is None else of_strings + sums[at]))
+        found.append(of_strings if sums is None else of_strings + sums[at])
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from keras import ops
 
-from truetap.backends.keras_private import OutputLoss, compiled_losses, keras_mask, watched_losses
+from truetap.backends.keras_private import OutputLoss, keras_mask, watched_losses
 from truetap.observe import replaced
 
 __all__ = ["LossCall", "loss_calls", "share_of_samples"]
@@ -61,11 +61,10 @@ def loss_calls(model: Any) -> Iterator[list[LossCall]]:
 
         return watched
 
-    losses = compiled_losses(model)
-    if not losses:
+    if getattr(model, "_compile_loss", None) is None:
         yield calls
         return
-    with watched_losses(model, [watch(each) for each in losses]):
+    with watched_losses(model, watch):
         yield calls
 
 

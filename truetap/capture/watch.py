@@ -24,7 +24,7 @@ from truetap.errors import DataError
 from truetap.hints import hints
 from truetap.observe import observed, replaced
 from truetap.pairing import Outputs, declared_outputs, pair
-from truetap.structure import is_nested
+from truetap.structure import is_nested, skeleton
 from truetap.tasks import Hint
 
 __all__ = ["Learned", "Watch", "inputs_of"]
@@ -147,9 +147,7 @@ class Watch:
         """Makes columns of samples of what a loss was given."""
         if y_pred is None:
             return
-        model, learned = self._model, self.learned
-        outputs = learned.outputs = declared_outputs(model, y_pred)
-        learned.hints = hints(model, outputs, compiled_losses(model))
+        outputs = self._outputs(y_pred)
         for name, value in outputs.flat(y_pred).items():
             dense, ragged = current().dense(value)
             self.seen[column("y_pred", name)] = ops.stop_gradient(dense)
@@ -163,6 +161,15 @@ class Watch:
         self._keep_labels(y, outputs, by_name)
         self._keep_weights(sample_weight, by_name, outputs)
         self._keep_losses(by_name)
+
+    def _outputs(self, y_pred: Any) -> Outputs:
+        """The model's outputs; worked out once, since an eager step comes here every time."""
+        known = self.learned.outputs
+        if known is not None and known.shape == (skeleton(y_pred) if is_nested(y_pred) else ""):
+            return known
+        outputs = self.learned.outputs = declared_outputs(self._model, y_pred)
+        self.learned.hints = hints(self._model, outputs, compiled_losses(self._model))
+        return outputs
 
     def _keep_labels(self, y: Any, outputs: Outputs, calls: dict[str, LossCall]) -> None:
         labels = {name: call.y_true for name, call in calls.items()}

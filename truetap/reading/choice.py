@@ -79,7 +79,9 @@ def _one(asked: int, recorded: Sequence[int], where: str) -> int:
     if asked < 0 and -asked <= len(recorded):
         return recorded[asked]
     if asked not in recorded:
-        raise NotRecordedError(f"That epoch of {where} isn't recorded. Received: epoch {asked}. Expected: {spans(recorded)}.")
+        raise NotRecordedError(
+            f"That epoch of {where} isn't recorded. Received: epoch {asked}. Expected: {spans(recorded)}."
+        )
     return asked
 
 

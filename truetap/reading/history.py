@@ -7,6 +7,7 @@ written it reads the ids, 8 bytes a row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from truetap import rows
 from truetap.about import About, column
-from truetap.columns import encode
+from truetap.columns import encode, record_batch
 from truetap.errors import IdError, TaskError, near_names
 from truetap.reading.names import Names
 from truetap.reading.sample_rows import common_fields, made_alike, numbers, occurrences
@@ -53,8 +54,11 @@ def history(
     found = _rows(tables, sample_id, names)
     if not found:
         raise IdError(_unknown(tables, sample_id, names))
-    fields = common_fields([batch.schema for batch in found])
-    return _table(_in_time([made_alike(batch, fields) for batch in found]), about, tasks)
+    whole = _joined(_in_time(found))
+    if names is not None and len(names.prints_of(sample_id)):
+        ids = encode(np.asarray([sample_id] * len(whole), object if isinstance(sample_id, str) else np.int64))
+        whole = whole.set_column(whole.schema.get_field_index("sample_id"), "sample_id", ids)
+    return _table(whole, about, tasks)
 
 
 def _rows(tables: Tables, sample_id: int | str, names: Names | None) -> list[pa.RecordBatch]:
@@ -92,35 +96,37 @@ def _of_that_name(found: list[pa.RecordBatch], sample_id: int | str, names: Name
     return [row for row, wanted in zip(found, chosen, strict=True) if wanted]
 
 
-def _pass(row: pa.RecordBatch) -> tuple[int, str]:
-    """Epoch and phase of a row; of a collection, which has none, the first."""
-    present = row.schema.names
-    epoch = row.column("epoch")[0].as_py() if "epoch" in present else 0
-    return epoch, row.column("phase")[0].as_py() if "phase" in present else ""
-
-
 def _in_time(found: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     """By epoch, in it by phase, in it by step and position."""
 
     def key(row: pa.RecordBatch) -> tuple[int, int, int, int]:
         epoch, phase = _pass(row)
         place = _PHASES.index(phase) if phase in _PHASES else len(_PHASES)
-        step, position = (row.column(n)[0].as_py() if n in row.schema.names else 0 for n in ("step", "position"))
-        return epoch, place, step, position
+        return epoch, place, _value(row, "step", 0), _value(row, "position", 0)
 
     return sorted(found, key=key)
 
 
-def _table(found: list[pa.RecordBatch], about: About, tasks: dict[str, OutputTask]) -> pa.Table:
-    samples = Samples(found, about, tasks={name: (lambda spec=spec: spec) for name, spec in tasks.items()})
-    present = list(found[0].schema.names)
-    columns = {name: _joined(found, name) for name in _FIRST if name in present}
+def _pass(row: pa.RecordBatch) -> tuple[int, str]:
+    """Epoch and phase of a row; of a collection, which has none, the first."""
+    return _value(row, "epoch", 0), _value(row, "phase", "")
+
+
+def _value(row: pa.RecordBatch, name: str, missing: Any) -> Any:
+    place = row.schema.get_field_index(name)
+    return missing if place < 0 else row.column(place)[0].as_py()
+
+
+def _table(found: pa.RecordBatch, about: About, tasks: dict[str, OutputTask]) -> pa.Table:
+    samples = Samples([found], about, tasks={name: partial(tasks.__getitem__, name) for name in tasks})
+    present = found.schema.names
+    columns = {name: found.column(name) for name in _FIRST if name in present}
     for output in about.outputs:
         if output in tasks and tasks[output].task is not Task.REGRESSION:
             columns |= _labels(samples if output == "" else samples[output], output)
         kinds = [column(kind, output) for kind in ("y_true", "y_pred", "loss", "sample_weight", "mask")]
-        columns |= {name: _joined(found, name) for name in kinds if name in present}
-    columns |= {name: _joined(found, name) for name in present if name not in columns}
+        columns |= {name: found.column(name) for name in kinds if name in present}
+    columns |= {name: found.column(name) for name in present if name not in columns}
     return pa.table(columns)
 
 
@@ -134,11 +140,16 @@ def _labels(samples: Samples, output: str) -> dict[str, pa.Array]:
         return {}
 
 
-def _joined(found: Sequence[pa.RecordBatch], name: str) -> pa.Array:
-    parts = [batch.column(name) for batch in found]
-    if len({part.type for part in parts}) == 1:
-        return pa.concat_arrays(parts)
-    return encode(rows.array(found, name))
+def _joined(found: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """The rows as one batch, also where sessions recorded other columns, or shapes change."""
+    fields = common_fields(list(dict.fromkeys(batch.schema for batch in found)))
+    alike = [made_alike(batch, fields) for batch in found]
+    columns = []
+    for name in fields:
+        parts = [batch.column(name) for batch in alike]
+        same = all(part.type == parts[0].type for part in parts)
+        columns.append((name, pa.concat_arrays(parts) if same else encode(rows.array(alike, name))))
+    return record_batch(columns)
 
 
 def _unknown(tables: Tables, sample_id: int | str, names: Names | None) -> str:

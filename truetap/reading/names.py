@@ -35,6 +35,7 @@ class Names:
         order = np.argsort(prints, kind="stable")
         self.prints = prints[order]
         self.ids = ids[order]
+        self._known, self._first, self._count = np.unique(self.prints, return_index=True, return_counts=True)
 
     @classmethod
     def of(cls, prints: Array, ids: Array, earlier: Names | None = None) -> Names:
@@ -70,7 +71,7 @@ class Names:
     @property
     def twins(self) -> Array:
         """Fingerprints with more than one name."""
-        return repeated(self.prints)
+        return np.asarray(self._known[self._count > 1])
 
     def known(self, prints: Array) -> Array:
         """Which fingerprints have a name, bool."""
@@ -84,11 +85,10 @@ class Names:
             ids: The ids as they were recorded.
             nth: For each row, how many rows of its epoch before it have the same fingerprint.
         """
-        first = np.searchsorted(self.prints, prints, side="left")
-        count = np.searchsorted(self.prints, prints, side="right") - first
-        found = count > 0
-        place = first if nth is None else first + nth % np.maximum(count, 1)
-        names = self.ids[np.where(found, place, 0)]
+        at = np.minimum(np.searchsorted(self._known, prints), len(self._known) - 1)
+        found = self._known[at] == prints
+        place = self._first[at] if nth is None else self._first[at] + nth % self._count[at]
+        names = self.ids[place]
         if found.all():
             return names
         if names.dtype.kind == "i" and ids.dtype.kind == "i":

@@ -45,12 +45,9 @@ class OverheadSummary:
             return table.column(name).to_numpy() if name in table.schema.names else np.zeros(1)
 
         peak = values("queue_peak_bytes")
-        return cls(
-            **{name: int(np.nansum(values(name))) for name in ("steps", "rows", "bytes", "dropped")},
-            **{name: float(np.nansum(values(name))) for name in _SECONDS},
-            queue_peak_bytes=int(peak.max(initial=0)),
-            table=table,
-        )
+        counts = {name: int(np.nansum(values(name))) for name in _COUNTS}
+        seconds: dict[str, Any] = {name: float(np.nansum(values(name))) for name in _SECONDS}
+        return cls(**counts, **seconds, queue_peak_bytes=int(peak.max(initial=0)), table=table)
 
     def __repr__(self) -> str:
         dropped = f"{self.dropped:,} batches dropped" if self.dropped else "nothing dropped"
@@ -62,6 +59,7 @@ class OverheadSummary:
         )
 
 
+_COUNTS = ("steps", "rows", "bytes", "dropped")
 _SECONDS = ("seconds_in_training_thread", "seconds_in_writer", "seconds_waiting")
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetap import rows
+from truetap.columns import concatenate
 from truetap.errors import NotRecordedError, StoreError, TruetapError, near_names
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.sample_rows import Alike, Named
@@ -33,6 +34,7 @@ __all__ = ["KINDS", "Filter", "Recorded", "Recordings", "raw_tables"]
 Array = npt.NDArray[Any]
 
 KINDS = ("activations", "activation_gradients", "gradients", "weights", "updates", "optimizer", "inputs")
+_MOST_SHOWN = 50  # paths in a printed list
 _OF_SAMPLES = ("activations", "activation_gradients", "inputs")  # raw values of these have a row a sample
 
 
@@ -46,12 +48,17 @@ class Filter:
 
 
 def raw_tables(tables: Tables, kind: str) -> dict[str, str]:
-    """The tables of raw values of a kind, by path."""
-    known = tables.metadata.get("tensors")
+    """The tables of raw values of a kind, by path; one of which the manifest says nothing goes by its name."""
+    said = tables.metadata.get("tensors")
+    known = said if isinstance(said, Mapping) else {}
     found = {}
-    for table, entry in known.items() if isinstance(known, Mapping) else ():
-        if isinstance(entry, Mapping) and entry.get("kind") == kind and table in tables:
-            found[str(entry.get("path", ""))] = str(table)
+    for table in tables.reader.tables:
+        entry = known.get(table)
+        if not isinstance(entry, Mapping):
+            head, dot, rest = table.partition(".")
+            entry = {"kind": head, "path": rest} if dot else {}
+        if entry.get("kind") == kind:
+            found[str(entry.get("path", ""))] = table
     return found
 
 
@@ -71,7 +78,6 @@ class Recordings(Mapping[str, "Recorded"]):
         self._chosen = chosen
         self._names = names
         self._raw = raw_tables(tables, kind)
-        self._long = tables.whole(kind)
 
     @overload
     def __call__(
@@ -111,7 +117,8 @@ class Recordings(Mapping[str, "Recorded"]):
     @cached_property
     def paths(self) -> tuple[str, ...]:
         """The paths of which anything was recorded, in the order of recording."""
-        reduced = [] if self._long is None else pc.unique(self._long.column("path")).to_pylist()
+        batches = self._tables.batches(self.kind).select(["path"])
+        reduced = [path for batch in batches for path in pc.unique(batch.column(0)).to_pylist()]
         return tuple(dict.fromkeys([*reduced, *self._raw]))
 
     def __getitem__(self, path: str) -> Recorded:
@@ -132,14 +139,16 @@ class Recordings(Mapping[str, "Recorded"]):
         Raises:
             StoreError: Only raw values were recorded, or those asked for were not.
         """
-        if self._long is None:
+        whole = self._tables.whole(self.kind)
+        if whole is None:
             raise StoreError(
                 f"No reduced {self.kind.replace('_', ' ')} were recorded. Received: raw values of "
                 f"{list(self.paths)}. Expected: a tap with reduce=; the raw values of one are those of [path].values."
             )
         if self._chosen == Filter():
-            return self._long
-        return pa.concat_tables([self[path].to_arrow() for path in self.paths if self._rows(path) is not None])
+            return whole
+        chosen = [each.reduced for each in self._found() if each.reduced is not None]
+        return pa.concat_tables(chosen) if chosen else whole[:0]
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a frame."""
@@ -149,13 +158,45 @@ class Recordings(Mapping[str, "Recorded"]):
         noun = self.kind.replace("_", " ")
         if not len(self):
             return f"No {noun} were recorded."
-        return "\n".join([f"Recorded {noun} of {len(self)} paths:", *(f"  {self[path].summary}" for path in self)])
+        lines = [f"  {each.summary}" for each in self._found(_MOST_SHOWN)]
+        more = [f"  … and {len(self) - _MOST_SHOWN:,} more"] if len(self) > _MOST_SHOWN else []
+        return "\n".join([f"Recorded {noun} of {len(self):,} path{'s' if len(self) > 1 else ''}:", *lines, *more])
+
+    def _found(self, most: int | None = None) -> list[Recorded]:
+        """Those paths that were recorded where the filter asks; an error when there is none."""
+        found, missing = [], None
+        _ = self._by_path  # all of them are needed: read the table once
+        for path in self.paths[:most]:
+            try:
+                found.append(self[path])
+            except NotRecordedError as error:
+                missing = error
+        if missing is not None and not found:
+            raise missing
+        return found
+
+    @cached_property
+    def _by_path(self) -> dict[str, pa.Table]:
+        """The long table cut by path."""
+        whole = self._tables.whole(self.kind)
+        if whole is None:
+            return {}
+        coded = whole.column("path").combine_chunks().dictionary_encode()
+        codes = np.asarray(coded.indices)
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(coded.dictionary)))
+        pieces = np.split(order, ends[:-1])
+        return {path: whole.take(rows) for path, rows in zip(coded.dictionary.to_pylist(), pieces, strict=True)}
 
     def _rows(self, path: str) -> pa.Table | None:
-        if self._long is None:
-            return None
-        found = self._long.filter(pc.equal(self._long.column("path"), path))
-        return found if found.num_rows else None
+        if "_by_path" in self.__dict__:
+            return self._by_path.get(path)
+        found = []
+        for batch in self._tables.batches(self.kind):  # one at a time: the table of a long run is large
+            rows_of_path = batch.filter(pc.equal(batch.column("path"), path))
+            if len(rows_of_path):
+                found.append(pa.Table.from_batches([rows_of_path]))
+        return pa.concat_tables(found, promote_options="permissive") if found else None
 
 
 class Recorded:
@@ -167,6 +208,7 @@ class Recorded:
         kind: "activations", "gradients", ….
         path: Such as "encoder/conv", "shared#1" or "conv1/kernel".
         phase: The phase whose values these are.
+        reduced: The statistics as rows of the long table, or None.
     """
 
     def __init__(
@@ -188,7 +230,7 @@ class Recorded:
         self._epochs = choose_epochs(chosen.epoch, epochs[self.phase], f"phase {self.phase!r} of the {what}")
         if table is not None and not len(tables.pick(table, self.phase, self._epochs)):
             self._table = None  # raw in another phase or epoch only
-        self._reduced = None if reduced is None else _of(reduced, self.phase, self._epochs)
+        self.reduced = None if reduced is None else _of(reduced, self.phase, self._epochs)
         self._wanted: Array | None = None
         if chosen.step is not None:
             self._choose_steps(np.atleast_1d(np.asarray(_steps(chosen.step), np.int64)))
@@ -216,9 +258,9 @@ class Recorded:
         """The epoch of each row of `values`; without raw values, of each of `steps`. int32."""
         if self._table is not None:
             return self._column("epoch")
-        assert self._reduced is not None
-        steps, first = np.unique(np.asarray(self._reduced.column("step")), return_index=True)
-        return np.asarray(np.asarray(self._reduced.column("epoch"))[first][: len(steps)])
+        assert self.reduced is not None
+        steps, first = np.unique(np.asarray(self.reduced.column("step")), return_index=True)
+        return np.asarray(np.asarray(self.reduced.column("epoch"))[first][: len(steps)])
 
     @cached_property
     def ids(self) -> Array:
@@ -245,12 +287,12 @@ class Recorded:
     @cached_property
     def statistics(self) -> Statistics:
         """Statistics by name, arrays over the recorded steps; `statistics.steps(name)` has the steps."""
-        return Statistics(self._long[:0] if self._reduced is None else self._reduced, self.path)
+        return Statistics(self._long[:0] if self.reduced is None else self.reduced, self.path)
 
     @cached_property
     def recorded_steps(self) -> Array:
         """Every step of which anything is recorded here, each once, int64."""
-        found = [] if self._reduced is None else [np.asarray(self._reduced.column("step"))]
+        found = [] if self.reduced is None else [np.asarray(self.reduced.column("step"))]
         if self._table is not None:
             found.append(self._column("step"))
         return np.unique(np.concatenate(found))
@@ -265,7 +307,7 @@ class Recorded:
 
     def to_pandas(self) -> pd.DataFrame:
         """A frame of one row a step with a column for each statistic; without any, of the raw values."""
-        if self._reduced is None:
+        if self.reduced is None:
             plain = {name: _cells(self._column(name)) for name in self._raw_rows[0].schema.names}
             return _frame(plain)
         series = []
@@ -282,9 +324,9 @@ class Recorded:
         if self._table is not None:
             shape = _shape_of(self._raw_rows)
             parts.append(f"{self._raw_count:,} raw rows of shape {shape}")
-        if self._reduced is not None:
+        if self.reduced is not None:
             parts.append(", ".join(self.statistics))
-        return f"{self.path}: {'; '.join(parts)}; {self.phase}, epochs {spans(self._epochs)}, {self._said_steps()}"
+        return f"{self.path}: {'; '.join(parts)}; {self.phase}, {_epochs(self._epochs)}; {self._said_steps()}"
 
     def __repr__(self) -> str:
         return f"Recorded {self.kind.replace('_', ' ')} of {self.summary}"
@@ -293,9 +335,9 @@ class Recorded:
 
     @property
     def _long(self) -> pa.Table:
-        if self._reduced is None:
+        if self.reduced is None:
             return pa.table({name: pa.array([], kind) for name, kind in _LONG.items()})
-        return self._reduced
+        return self.reduced
 
     @cached_property
     def _raw_rows(self) -> Sequence[pa.RecordBatch]:
@@ -323,9 +365,10 @@ class Recorded:
             mask = self._mask(batch)
             if mask.any():
                 parts.append(rows.array([batch], name)[mask])
-        return rows.concatenate(parts) if parts else rows.array(self._raw_rows[:1], name)[:0]
+        return concatenate(parts) if parts else rows.array(self._raw_rows[:1], name)[:0]
 
     def _mask(self, batch: pa.RecordBatch) -> Array:
+        assert self._wanted is not None
         return np.isin(np.asarray(batch.column("step")), self._wanted)
 
     def _of_samples(self, name: str) -> Array:
@@ -347,8 +390,8 @@ class Recorded:
                 f"{spans(known.tolist())}."
             )
         self._wanted = wanted
-        if self._reduced is not None:
-            self._reduced = self._reduced.filter(pc.is_in(self._reduced.column("step"), pa.array(wanted)))
+        if self.reduced is not None:
+            self.reduced = self.reduced.filter(pc.is_in(self.reduced.column("step"), pa.array(wanted)))
 
 
 _LONG = {
@@ -394,6 +437,10 @@ def _shape_of(raw: Sequence[pa.RecordBatch]) -> str:
     return "that varies" if kind is not None and (pa.types.is_struct(kind) or hasattr(kind, "storage_type")) else "()"
 
 
+def _epochs(epochs: list[int]) -> str:
+    return f"epoch{'s' if len(epochs) > 1 else ''} {spans(epochs)}"
+
+
 def _cells(values: Array) -> Any:
     return values if values.ndim == 1 else list(values)
 
@@ -406,5 +453,3 @@ def _frame(columns: Any) -> Any:
             "to_pandas needs pandas. Install it: pip install 'truetap[pandas]'; or use to_arrow()."
         ) from error
     return columns.to_pandas() if isinstance(columns, pa.Table) else pd.DataFrame(columns)
-
-

@@ -156,8 +156,9 @@ def _readable(table: pa.Table) -> pa.Table:
 
 def _stored(schema: pa.Schema) -> pa.Schema:
     """The schema as DuckDB sees it: what lies beneath extension types."""
-    wider = [(field.name, _wider(field.type)) for field in schema]
-    return pa.schema([(name, kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind) for name, kind in wider])
+    kinds = [_wider(field.type) for field in schema]
+    plain = [kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind for kind in kinds]
+    return pa.schema(list(zip(schema.names, plain, strict=True)))
 
 
 def _storage(chunk: pa.Array) -> pa.Array:

@@ -1,14 +1,17 @@
 """Runs on disk: a folder of Arrow files that other tools read without truetap.
 
-`RunWriter` appends record batches to tables; `RunReader` opens the folder afterwards, while it is
-still written, or after its writer was killed. The layout:
+`RunWriter` appends record batches to tables, `Recording` does so from a thread of its own;
+`RunReader` opens the folder afterwards, while it is still written, or after its writer was killed.
+The layout:
 
     manifest.json                           what the run is; replaced as a whole, never edited
     samples/worker-00000/seg-000000.arrow   Arrow IPC file; without a footer while it is written
     samples/worker-00000/seg-000000.log     commit log: what of the segment counts, with checksums
+    samples/phase=train/epoch=0/part-000000.parquet     small tables of a closed recording instead
 
-A row counts once its commit is in the log. Files only ever grow: no one who has them mapped into
-memory can be hurt by a writer.
+A row counts once its commit is in the log, or the manifest names the Parquet file that it is in. Files
+only ever grow, and are removed when the manifest says that other files have their rows: no one who
+has them mapped into memory can be hurt by a writer.
 """
 
 from truetap.store.batches import Batches

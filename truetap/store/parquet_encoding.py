@@ -31,7 +31,7 @@ def sizes_for(row_bytes: float, *, sought: bool) -> Sizes:
         row_bytes: Bytes of a row in memory.
         sought: Whether single samples will be looked for.
     """
-    group = _power_of_two(min(8192 if sought else 131072, (4 << 20) / row_bytes), at_least=256)
+    group = _power_of_two(min(4096 if sought else 131072, (4 << 20) / row_bytes), at_least=256)
     if not sought:
         return Sizes(group, group)
     return Sizes(group, _power_of_two(min(1 << 20, (64 << 20) / row_bytes), at_least=group))

@@ -27,7 +27,7 @@ from truetap.store.problem import Problem, damage
 
 _CHUNK = 1 << 20
 _MANY_ROWS = 50_000
-_NOT_PARQUET = (pa.ArrowException, OSError, EOFError, ValueError, IndexError)
+_NOT_PARQUET = (pa.ArrowException, OSError, EOFError, ValueError, LookupError, MemoryError)  # what pyarrow raises
 
 
 Chooser: TypeAlias = Callable[[pa.Table], pa.Array]
@@ -174,7 +174,7 @@ class ParquetSource:
             if chosen is not None:
                 indices = chosen(table)
                 table, size = table.take(indices), len(indices)
-            arrays = [_as_written(table.column(field.name), field.type) for field in schema]
+            arrays = [as_written(table.column(field.name), field.type) for field in schema]
             if not arrays:
                 return pa.RecordBatch.from_struct_array(pa.array([{}] * size, pa.struct([])))
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -238,7 +238,8 @@ def _parsed_schema(written: bytes) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written)))
 
 
-def _as_written(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+def as_written(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """A column that was read, of the type it was written with."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # pyarrow gives no chunk for no rows
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], kind)

@@ -275,8 +275,9 @@ class Recording:
         if not table.fits(rows) or (big and table.num_rows):
             self._commit([rows.table])
         if not table.num_rows:
-            table.since = since
-            self._due = min(self._due, since + self._commit_after)
+            # A writer that is behind gathers all the same, or it would fall back ever further.
+            table.since = max(since, time.monotonic() - self._commit_after / 2)
+            self._due = min(self._due, table.since + self._commit_after)
         table.add(rows, size, nbytes, copy=not big)
         self._rows += size
         self._bytes += nbytes

@@ -25,7 +25,7 @@ class ShapeTracker:
             if isinstance(field.type, pa.FixedShapeTensorType):
                 self._note(field)
                 if field.name in self._varying:
-                    batch = _vary(batch, index)
+                    batch = vary(batch, index)
         return batch
 
     def _note(self, field: pa.Field) -> None:
@@ -37,7 +37,8 @@ class ShapeTracker:
             self._varying.add(field.name)
 
 
-def _vary(batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
+def vary(batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
+    """The batch, with one tensor column stored with a shape per row."""
     name = batch.schema.field(index).name
     values = columns.decode(batch.column(index))
     encoded = columns.record_batch([(name, values)], variable=frozenset([name]))
