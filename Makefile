@@ -7,7 +7,7 @@ BACKENDS := tensorflow jax torch
 .PHONY: demo test check format bench clean
 
 demo: $(VENV)/.demo
-	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/mnist.py
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
 
 test: $(VENV)/.test
 	VENV=$(VENV) PYTHON=$(BIN)/python tests/run_all.sh
@@ -23,6 +23,7 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/collect.py || exit 1; done
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/overhead.py || exit 1; done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -21,7 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ratio", "compare", "facts", "load", "peak_megabytes", "table", "write_section"]
+__all__ = [
+    "Ratio",
+    "Timed",
+    "compare",
+    "facts",
+    "load",
+    "peak_megabytes",
+    "quartiles",
+    "table",
+    "timed",
+    "write_section",
+]
 
 
 @dataclass(frozen=True)
@@ -91,12 +102,21 @@ def compare(
         plain(fresh())
     runs: tuple[list[Timed], list[Timed]] = ([], [])
     for _ in range(pairs):
-        for work, timed in zip((ours, plain), runs, strict=True):
-            timed.append(_timed(work, fresh()))
+        for work, times in zip((ours, plain), runs, strict=True):
+            times.append(timed(work, fresh()))
     return Ratio(tuple(runs[0]), tuple(runs[1]))
 
 
-def _timed(work: Callable[[Any], object], needed: Any) -> Timed:
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Below the first lies a quarter of the values, the second is their median, above the third lies a quarter."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    first, second, third = statistics.quantiles(values, n=4, method="inclusive")
+    return first, second, third
+
+
+def timed(work: Callable[[Any], object], needed: Any) -> Timed:
+    """Times `work(needed)` once, garbage collected before."""
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
     work(needed)
@@ -137,16 +157,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_section(path: Path, heading: str, body: str, introduction: str) -> None:
+def write_section(path: Path, heading: str, body: str, introduction: str | None = None) -> None:
     """Puts a section in the place of the one with that heading, or after the others.
 
     Args:
         path: A Markdown file; made if there is none.
         heading: The section's heading, of the second level.
         body: What stands under it.
-        introduction: What stands above the first section.
+        introduction: What stands above the first section; what stands there already if None.
     """
-    sections = path.read_text().rstrip().split("\n## ")[1:] if path.exists() else []
+    before, *sections = path.read_text().rstrip().split("\n## ") if path.exists() else [""]
+    introduction = before if introduction is None else introduction
     bodies = dict(section.split("\n", 1) for section in sections)
     bodies[heading] = body
     parts = [introduction.strip(), *(f"## {name}\n\n{text.strip()}" for name, text in bodies.items())]

@@ -8,31 +8,44 @@ import sys
 import truetap
 
 NAMES = [
+    "ActivationGradients",
+    "Activations",
     "Alignment",
     "DamagedRunError",
     "DataEndedEarly",
     "DataError",
     "DataWarning",
     "Evaluation",
+    "Gradients",
     "IdError",
+    "Inputs",
     "LayerError",
     "LengthError",
     "ModelError",
+    "NotRecordedError",
+    "OptimizerState",
+    "Outputs",
+    "Recorder",
+    "RecordingWarning",
     "Run",
     "RunExistsError",
     "Samples",
     "StoreError",
     "StructureError",
+    "TapError",
     "TaskError",
     "TruetapError",
     "TruetapWarning",
     "UnknownMetricError",
     "UnlabelledDataError",
+    "Updates",
+    "Weights",
     "__version__",
     "check_alignment",
     "collect",
     "ground_truth",
     "open",
+    "reducers",
     "select",
     "stream",
     "with_ids",
@@ -72,10 +85,10 @@ def test_importing_loads_neither_keras_nor_a_backend() -> None:
 
 
 def test_a_module_never_hides_a_public_name() -> None:
-    """Importing `truetap.x` binds the module to `truetap.x`: a public `x` would be gone."""
+    """Importing `truetap.x` binds the module to `truetap.x`: a public `x` that is something else would be gone."""
     code = (
         "import pkgutil, truetap; names = {m.name for m in pkgutil.iter_modules(truetap.__path__)}; "
-        "print(sorted(names & set(truetap.__all__)))"
+        "print(sorted(names & set(truetap.__all__) - {'reducers'}))"  # the module is the public name
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

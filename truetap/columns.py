@@ -66,7 +66,8 @@ def encode(array: Array, *, variable: bool = False) -> pa.Array:
             else pa.array([[]] * len(array), type=pa.list_(value_type, 0))
         )
         return pa.ExtensionArray.from_storage(tensor, storage)
-    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(array))
+    flat = np.ascontiguousarray(array).reshape(-1)  # of one row, any stride counts as contiguous; Arrow wants the usual
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(flat.reshape(array.shape))
 
 
 def encode_parts(parts: Sequence[Array], *, variable: bool = False) -> pa.Array:

@@ -325,8 +325,9 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             self._put(lambda: self._rows.end_of(over, kept, plan), 1024)
 
     def _overhead(self, phase: str, feed: Feed) -> None:
+        """Notes what was spent since it was noted last, under the phase and epoch that ends."""
         recording = self._recording
-        if recording is None or not feed.steps:
+        if recording is None:
             return
         total = recording.overhead
         now = {
@@ -337,14 +338,17 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             "dropped": total.dropped,
         }
         spent = {name: value - self._spent.get(name, 0) for name, value in now.items()}
+        steps, seconds = feed.spent()
+        if not (steps or spent["rows"] or spent["dropped"]):
+            return
         self._spent = now
         columns: dict[str, Any] = {
             "phase": pa.array([phase], pa.string()),
             "epoch": np.asarray([self._clock.epoch], np.int32),
-            "steps": np.asarray([feed.steps], np.int64),
+            "steps": np.asarray([steps], np.int64),
             "rows": np.asarray([spent["rows"]], np.int64),
             "bytes": np.asarray([spent["bytes"]], np.int64),
-            "seconds_in_training_thread": np.asarray([feed.seconds], np.float64),
+            "seconds_in_training_thread": np.asarray([seconds], np.float64),
             "seconds_in_writer": np.asarray([spent["seconds_in_writer"]], np.float64),
             "seconds_waiting": np.asarray([spent["seconds_waiting"]], np.float64),
             "dropped": np.asarray([spent["dropped"]], np.int64),
@@ -378,22 +382,23 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._spent = {}
 
     def _stop_recording(self, *, complete: bool) -> None:
-        recording, self._recording = self._recording, None
+        recording = self._recording
         if recording is None:
             return
         notices = []
         for phase, tapped in self._tapped.items():
             if complete:
-                self._recording = recording
                 self._emit("run", phase)
-                self._recording = None
             notices += tapped.step.learned.said
         recording.flush()
+        for phase, tapped in self._tapped.items():
+            self._overhead(phase, tapped.feed)  # what the writer did since the last epoch's end
         if self._rows.seen_again.never:
             notices.append(_NEVER_AGAIN)
         new = self._new(notices)
         recording.update_metadata(self._metadata(None))
         recording.close(complete=complete)
+        self._recording = None
         if recording.error is not None and not self._failed:
             self._trouble(recording.error)
         _warn(new)

@@ -25,7 +25,8 @@ from truetap.reading.scalars import epochs_table, scalars_table
 from truetap.reading.tables import Tables
 from truetap.samples import Samples
 from truetap.store import Problem, RunReader
-from truetap.tasks import OutputTask
+from truetap.tasks import Hint, OutputTask
+from truetap.tasks.task import Family
 
 if TYPE_CHECKING:
     import duckdb
@@ -361,14 +362,15 @@ class Run:
         return self._named[0]
 
     def _known_tasks(self, tables: Tables, about: About) -> dict[str, OutputTask]:
-        """What the outputs' values mean, told from the first rows that have labels."""
+        """What those outputs mean of which the loss doesn't say it, told from the first rows with labels."""
         if self._tasks is None:
             self._tasks = {}
-            recorded = tables.epochs("samples")
-            for phase, epochs in recorded.items() or [("", [])]:
+            open_ones = [output for output in about.outputs if not _is_told(about.hints.get(output))]
+            recorded = tables.epochs("samples") if open_ones else {}
+            for phase, epochs in recorded.items() or ([("", [])] if open_ones else []):
                 picked = tables.pick("samples", phase, epochs[:1]) if epochs else tables.pick_all("samples")
                 samples = Samples([picked[0].slice(0, _LOOKED_AT)], about)
-                for output in about.outputs:
+                for output in open_ones:
                     try:
                         self._tasks.setdefault(output, samples.task(output))
                     except TaskError:  # a phase without labels, or values of which no task can be made
@@ -394,6 +396,12 @@ class Run:
                 f"The run {self.path!r} has no phases and epochs: tt.collect wrote it, in one pass. Received: "
                 f"phase={phase!r}, epoch={epoch!r}. Expected: run.samples()."
             )
+
+
+def _is_told(hint: Hint | None) -> bool:
+    """Whether the model and its loss say what an output is, so that a few rows are enough to read it."""
+    told = hint is not None and hint.family is not Family.UNKNOWN
+    return told and hint is not None and (hint.squashed is not None or hint.from_logits is not None)
 
 
 def open(path: str | os.PathLike[str]) -> Run:  # noqa: A001

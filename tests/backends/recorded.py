@@ -17,11 +17,15 @@ Array = npt.NDArray[Any]
 def rows(path: Path | str, table: str, phase: str | None = None) -> dict[str, list[Any]]:
     """The rows of a table in the order written: Python values, tensors as arrays."""
     found: dict[str, list[Any]] = {}
+    total = 0
     for batch in RunReader(path).batches(table):
         for name in batch.schema.names:
             column = batch.column(name)
             tensor = "tensor" in str(column.type)
-            found.setdefault(name, []).extend(decode(column) if tensor else column.to_pylist())
+            found.setdefault(name, [None] * total).extend(decode(column) if tensor else column.to_pylist())
+        total += batch.num_rows
+        for values in found.values():  # columns that only some phases have
+            values.extend([None] * (total - len(values)))
     if phase is not None:
         keep = [index for index, value in enumerate(found["phase"]) if value == phase]
         found = {name: [values[index] for index in keep] for name, values in found.items()}

@@ -91,7 +91,7 @@ def test_ids_travel_through_augmentation_in_tf_data(tmp_path: Path) -> None:
 if BACKEND == "torch":
     import torch
 
-    class Noisy(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    class Noisy(torch.utils.data.Dataset):  # type: ignore[misc]
         def __len__(self) -> int:
             return 22
 

@@ -150,10 +150,9 @@ def _reader(model: Any, state: Any) -> Callable[[Any], Any]:
 
 
 def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
-    """The same value; the function that goes back through it is run while the step is traced, and keeps what it gets."""
+    """The same value; what goes back through it is kept, by a function that runs while the step is traced."""
 
-    @jax.custom_vjp
-    def identity(array: Any) -> Any:
+    def same(array: Any) -> Any:
         return array
 
     def forward(array: Any) -> Any:
@@ -163,6 +162,7 @@ def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
         reached.setdefault(key, upstream)
         return (upstream,)
 
+    identity = jax.custom_vjp(same)
     identity.defvjp(forward, backward)
     if not jax.numpy.issubdtype(value.dtype, jax.numpy.floating):
         return value

@@ -146,8 +146,9 @@ class _Flags:
     def __init__(self, steps: int, conditions: int) -> None:
         self._steps = steps
         self._known: list[list[bool]] | None = None
+        self._flags: Any = None
+        self._place: Any = None
         if not conditions:
-            self._flags = self._place = None
             return
         with tf.init_scope():
             self._flags = tf.Variable(tf.zeros((steps, conditions), tf.bool), trainable=False)

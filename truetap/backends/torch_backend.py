@@ -77,7 +77,7 @@ class TorchBackend(TorchInStep):
 def _on_host(value: Any) -> Array:
     plain = type(value) is torch.Tensor and value.device.type == "cpu" and not value.requires_grad
     if plain and value.layout is torch.strided and value.dtype is not torch.bfloat16 and not value.is_nested:
-        return value.numpy()  # what nearly every value is; asking for all else takes longer than this
+        return np.asarray(value.numpy())  # what nearly every value is; asking for all else takes longer than this
     return to_host(value)
 
 

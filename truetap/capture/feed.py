@@ -55,10 +55,6 @@ class Feed:
         step: The step, for what it learned while it was traced.
         clock: Shared by the phases of a run.
         put: Takes what came out of a step for the writer's thread, with its size in bytes.
-
-    Attributes:
-        seconds: Time spent here by the training thread.
-        steps: Steps seen since the last `restart`.
     """
 
     def __init__(
@@ -74,8 +70,8 @@ class Feed:
         self._left: dict[int, int | None] = {}
         self._before: dict[int, dict[str, Any]] = {}
         self._bytes_per_row: dict[frozenset[str], float] = {}
-        self.seconds = 0.0
-        self.steps = 0
+        self._seconds = 0.0
+        self._steps = 0
         self.restart()
 
     @property
@@ -85,7 +81,12 @@ class Feed:
     def restart(self) -> None:
         """Begins an epoch or a pass: caps on samples count anew."""
         self._left = {each.place: each.tap.samples for each in self._of_samples}
-        self.seconds, self.steps = 0.0, 0
+
+    def spent(self) -> tuple[int, float]:
+        """Steps, and the training thread's seconds spent on them here, since this was asked last."""
+        steps, seconds = self._steps, self._seconds
+        self._steps, self._seconds = 0, 0.0
+        return steps, seconds
 
     def begin(self, ahead: int = 0) -> list[bool]:
         if not self._in_step:
@@ -121,9 +122,9 @@ class Feed:
         if read is not None and self._around:
             self._read_variables(kept, due, read)
         self._clock.next(phase)
-        self.steps += 1
+        self._steps += 1
         self._put((kept, self._step), self._bytes(values, size))
-        self.seconds += time.perf_counter() - began
+        self._seconds += time.perf_counter() - began
 
     def at_epoch_end(self, read: Callable[[Any], Any]) -> None:
         """Takes the variables that are wanted once an epoch, after its last step."""

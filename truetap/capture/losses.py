@@ -44,7 +44,8 @@ def loss_calls(model: Any) -> Iterator[list[LossCall]]:
 
     def watch(each: OutputLoss) -> Any:
         def watched(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-            call = LossCall(each, y_true, y_pred, sample_weight)
+            kept = None if sample_weight is None else ops.copy(sample_weight)  # torch: Keras masks it in place
+            call = LossCall(each, y_true, y_pred, kept)
             if not hasattr(each.loss, "call"):
                 value = each.loss(y_true, y_pred, sample_weight)
             else:

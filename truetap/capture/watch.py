@@ -24,7 +24,8 @@ from truetap.errors import DataError
 from truetap.hints import hints
 from truetap.observe import observed, replaced
 from truetap.pairing import Outputs, declared_outputs, pair
-from truetap.structure import is_nested, skeleton
+from truetap.structure import is_nested, map_leaves, skeleton
+from truetap.taps import Outputs as OutputsTap
 from truetap.tasks import Hint
 
 __all__ = ["Learned", "Watch", "inputs_of"]
@@ -108,6 +109,7 @@ class Watch:
     def _compute_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
             given = dict(zip(("x", "y", "y_pred", "sample_weight"), args, strict=False)) | kwargs
+            weights = map_leaves(lambda leaf: leaf if leaf is None else ops.copy(leaf), given.get("sample_weight"))
             with loss_calls(self._model) as calls:
                 total = original(*args, **kwargs)
             if self._paired:
@@ -116,7 +118,12 @@ class Watch:
             if total is not None:
                 self.seen["total_loss"] = ops.stop_gradient(total)
             self._paired = True
-            self.keep_outputs(given.get("y_pred"), given.get("y"), given.get("sample_weight"), calls)
+            if not calls and self._plan.of_kind(OutputsTap):
+                self.learned.say(
+                    "compute_loss of this model doesn't call a compiled loss, so there is no loss per sample; the loss "
+                    "of each step is in run.scalars()."
+                )
+            self.keep_outputs(given.get("y_pred"), given.get("y"), weights, calls)
             return total
 
         return compute_loss
@@ -155,11 +162,12 @@ class Watch:
             mask = ragged if mask is None else mask
             if mask is not None and _lies_over(mask, dense):
                 self.seen[column("mask", name)] = mask
-        by_name: dict[str, LossCall] = {}
+        by_name: dict[str, list[LossCall]] = {}
         for call in calls:
-            by_name.setdefault(_name(call.loss.path, outputs), call)
-        self._keep_labels(y, outputs, by_name)
-        self._keep_weights(sample_weight, by_name, outputs)
+            by_name.setdefault(_name(call.loss.path, outputs), []).append(call)
+        first = {name: several[0] for name, several in by_name.items()}
+        self._keep_labels(y, outputs, first)
+        self._keep_weights(sample_weight, first, outputs)
         self._keep_losses(by_name)
 
     def _outputs(self, y_pred: Any) -> Outputs:
@@ -202,27 +210,33 @@ class Watch:
             if value is not None:
                 self.seen[column("sample_weight", name)] = ops.convert_to_tensor(value)
 
-    def _keep_losses(self, calls: dict[str, LossCall]) -> None:
-        found: dict[str, tuple[Any, Any, float]] = {}
-        for name, call in calls.items():
-            try:
-                if call.values is None:
-                    raise ValueError(f"The loss of output {name!r} has no method call: there is no loss per sample.")
-                loss, share = share_of_samples(call)
-            except ValueError as error:
-                self.learned.say(str(error))
-                return
-            found[name] = (loss, share, 1.0 if call.loss.weight is None else call.loss.weight)
+    def _keep_losses(self, calls: dict[str, list[LossCall]]) -> None:
+        """The losses of samples; an output may have several."""
+        found: dict[str, list[tuple[Any, Any, float]]] = {}
+        for name, several in calls.items():
+            for call in several:
+                try:
+                    if call.values is None:
+                        raise ValueError(
+                            f"The loss of output {name!r} has no method call: there is no loss per sample."
+                        )
+                    loss, share = share_of_samples(call)
+                except ValueError as error:
+                    self.learned.say(str(error))
+                    return
+                weight = 1.0 if call.loss.weight is None else call.loss.weight
+                found.setdefault(name, []).append((loss, share, weight))
         if not found:
             return
-        weighted = any(share is not None for _, share, _ in found.values())
-        for name, (loss, _, _) in found.items():
+        for name, parts in found.items():
             if len(found) > 1 and name:
-                self.seen[column("loss", name)] = loss
-        self.seen["loss"] = sum(loss * factor for loss, _, factor in found.values())
-        if weighted:
-            shares = [(loss if share is None else share) * factor for loss, share, factor in found.values()]
-            self.seen["weighted_loss"] = sum(shares)
+                self.seen[column("loss", name)] = sum(loss for loss, _, _ in parts)
+        every = [part for parts in found.values() for part in parts]
+        self.seen["loss"] = sum(loss * factor for loss, _, factor in every)
+        if any(share is not None for _, share, _ in every):
+            self.seen["weighted_loss"] = sum(
+                (loss if share is None else share) * factor for loss, share, factor in every
+            )
 
     def keep_gradients(
         self, gradients: Sequence[Any], variables: Sequence[Any], scale: Any, learning_rate: Any, skipped: Any

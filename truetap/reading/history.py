@@ -42,7 +42,7 @@ def history(
         sample_id: Its name, its id, or the fingerprint of its input.
         names: Names given after the fact, or None.
         about: What is known of the outputs.
-        tasks: What the values of the outputs mean, of those that could be told.
+        tasks: What the values of outputs mean, where the rows of one sample can't tell it.
 
     Raises:
         IdError: No recorded sample is called so.
@@ -122,8 +122,7 @@ def _table(found: pa.RecordBatch, about: About, tasks: dict[str, OutputTask]) ->
     present = found.schema.names
     columns = {name: found.column(name) for name in _FIRST if name in present}
     for output in about.outputs:
-        if output in tasks and tasks[output].task is not Task.REGRESSION:
-            columns |= _labels(samples if output == "" else samples[output], output)
+        columns |= _labels(samples if output == "" else samples[output], output)
         kinds = [column(kind, output) for kind in ("y_true", "y_pred", "loss", "sample_weight", "mask")]
         columns |= {name: found.column(name) for name in kinds if name in present}
     columns |= {name: found.column(name) for name in present if name not in columns}
@@ -132,11 +131,13 @@ def _table(found: pa.RecordBatch, about: About, tasks: dict[str, OutputTask]) ->
 
 def _labels(samples: Samples, output: str) -> dict[str, pa.Array]:
     try:
+        if samples.task().task is Task.REGRESSION:
+            return {}
         return {
             column("true_label", output): encode(samples.true_labels),
             column("pred_label", output): encode(samples.pred_labels),
         }
-    except TaskError:  # no labels in a phase such as predict; the values stand beside it
+    except TaskError:  # no labels, as in predict, or none that make a task; the values stand beside it
         return {}
 
 
