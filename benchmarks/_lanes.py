@@ -93,7 +93,7 @@ class Lane:
                 self.epochs, self.steps = 1, max(5, min(like.steps, int(1.5 * seconds / once)))
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def measure(self, repetition: int) -> None:
+    def measure(self, repetition: int) -> Timed:
         """One fit; of a recorded one, what it left behind."""
         one = timed(self.fit, None)
         steps = self.epochs * self.steps
@@ -104,6 +104,7 @@ class Lane:
             if self.way.taps is raw:
                 self.written[repetition] = write_plainly(self.folder, cost.bytes // steps, steps)
         self.times[repetition] = Timed(one.wall / steps, one.cpu / steps)
+        return self.times[repetition]
 
     def _cost(self, seconds: float) -> Cost:
         """Of the run in the folder; not a row may be missing."""

@@ -35,6 +35,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -225,7 +226,7 @@ def in_turns(lanes: dict[str, Lane], repetitions: int, until: float, found: Foun
         chosen = [name for name, lane in lanes.items() if not (lane.way.rival and repetition % 3)]
         for name in reversed(chosen) if repetition % 2 else chosen:
             lane = lanes[name]
-            if found.tried(lambda lane=lane: lane.measure(repetition) or lane, lane.title, lane.way.aim) is None:  # type: ignore[misc]
+            if found.tried(partial(lane.measure, repetition), lane.title, lane.way.aim) is None:
                 del lanes[name]
 
 
@@ -263,7 +264,7 @@ def warmed(work: Workload, names: Sequence[str], seconds: float, folder: Path, f
     lanes["plain"] = warm("plain")
     for name, way in WAYS.items():
         if name in names and name != "plain":
-            lane = found.tried(lambda name=name: warm(name), f"{work.title}, {way.title}", way.aim)  # type: ignore[misc]
+            lane = found.tried(partial(warm, name), f"{work.title}, {way.title}", way.aim)
             if lane is not None:
                 lanes[name] = lane
     return lanes
@@ -274,7 +275,8 @@ def measure(work: Workload, asked: argparse.Namespace, folder: Path, until: floa
     lanes = warmed(work, asked.variants, asked.fit_seconds, folder, found)
     if "first" in asked.variants:
         pairs, seconds = 1 if asked.quick else 9, (until - time.monotonic()) / 3
-        first = found.tried(lambda: first_steps(work, pairs, seconds, folder), f"{work.title}, {FIRST}", FIRST_AIM)
+        once = partial(first_steps, work, pairs, seconds, folder)
+        first = found.tried(once, f"{work.title}, {FIRST}", FIRST_AIM)
         if first is not None:
             found.add(first)
     in_turns(lanes, asked.repetitions, until, found)

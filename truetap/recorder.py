@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -32,7 +33,7 @@ from truetap.capture.step import RecordedStep
 from truetap.errors import ModelError, RecordingWarning, RunExistsError, StoreError, TapError
 from truetap.identified import recorded_ids
 from truetap.schedule import PHASES
-from truetap.store import Recording, Rows, RunReader
+from truetap.store import Recording, Rows, RunReader, wait_for
 from truetap.taps import Outputs, Tap, Updates, Weights
 
 __all__ = ["Recorder"]
@@ -227,6 +228,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         for phase in ("train", "test", "predict"):
             self._restart(phase)
 
+    def finish(self) -> None:
+        """Waits until what was recorded is in its final files: small tables become Parquet after `fit` returns."""
+        wait_for(Path(self.path))
+
     # --- sessions ------------------------------------------------------------------------------------------------
 
     @property
@@ -397,7 +402,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             notices.append(_NEVER_AGAIN)
         new = self._new(notices)
         recording.update_metadata(self._metadata(None))
-        recording.close(complete=complete)
+        recording.close(complete=complete, wait=False)
         self._recording = None
         if recording.error is not None and not self._failed:
             self._trouble(recording.error)

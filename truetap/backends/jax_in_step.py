@@ -50,6 +50,9 @@ class JaxInStep:
         name = str(getattr(x, "dtype", ""))
         return name in _KINDS or name in {f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64)}
 
+    def fingerprinted_later(self, x: Any) -> Any:
+        return None if self.fingerprintable(x) else x
+
     def fingerprint(self, x: Any, without: Collection[str] = ()) -> Any:
         return in_step.over_leaves(x, without, self.fingerprintable, _sums)
 

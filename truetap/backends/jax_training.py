@@ -41,13 +41,16 @@ class JaxTraining:
             data, flags = packed
             return _traced(model, phase, step, inner, state, data, flags)
 
+        late = {"predict_step": recorded} if kind == "predict" else {}  # Keras looks it up whenever it traces
+
         def one_step(step_function: Callable[..., Any]) -> Callable[..., Any]:
             def one(state: Any, data: Any) -> Any:
                 due = tuple(feed.begin())
                 if due not in known:
                     known[due] = jax.numpy.asarray(due, bool)
                 feed.before(_reader(model, state))
-                out, state = step_function(state, (data, known[due]))
+                with replaced(model, **late):
+                    out, state = step_function(state, (data, known[due]))
                 feed.end(out["extras"], _reader(model, state))
                 return out["result"], state
 

@@ -66,6 +66,9 @@ class InStep(Protocol):
         strings and not 8-bit floats: those are done on the host, `truetap.fingerprint.pair`.
         """
 
+    def fingerprinted_later(self, x: Any) -> Any:
+        """A copy of a leaf whose fingerprint is better, or only, computed on the host after the step; else None."""
+
     def fingerprint(self, x: Any, without: Collection[str] = ()) -> Any:
         """The two sums of each sample's fingerprint, the same bits as `truetap.fingerprint.fingerprint`.
 

@@ -54,6 +54,9 @@ class TensorFlowInStep:
     def fingerprintable(self, x: Any) -> bool:
         return x is None or tf.as_dtype(x.dtype) in _DTYPES
 
+    def fingerprinted_later(self, x: Any) -> Any:
+        return None if self.fingerprintable(x) else x
+
     def fingerprint(self, x: Any, without: Collection[str] = ()) -> Any:
         return in_step.over_leaves(x, without, self.fingerprintable, _sums)
 

@@ -119,9 +119,17 @@ def _make(model: Any, kind: str, recorded: Callable[..., Any]) -> Any:
     with replaced(model, **{f"{kind}_step": recorded}):
         try:
             getattr(model, f"make_{name}")(force=True)
-            return getattr(model, name)
+            function = getattr(model, name)
         finally:
             setattr(model, name, before)
+    if kind != "predict":
+        return function
+
+    def predict(data: Any) -> Any:
+        with replaced(model, predict_step=recorded):  # Keras looks it up whenever it traces
+            return function(data)
+
+    return predict
 
 
 class _without_jit:  # noqa: N801  read as a phrase

@@ -46,9 +46,22 @@ class TorchInStep:
     def fingerprintable(self, x: Any) -> bool:
         return x is None or x.dtype in _DTYPES
 
+    def fingerprinted_later(self, x: Any) -> Any:
+        """On CPU torch takes twice NumPy's time, and the training thread's; a copy of a small batch is nothing."""
+        if not self.fingerprintable(x):
+            return x
+        plain = x.layout is torch.strided and not x.is_nested and x.dtype is not torch.bfloat16
+        small = x.numel() * x.element_size() <= _COPIED
+        if torch.compiler.is_compiling() or x.device.type != "cpu" or not (plain and small):
+            return None
+        return x.detach().clone()
+
     def fingerprint(self, x: Any, without: Collection[str] = ()) -> Any:
         with torch.no_grad():
             return in_step.over_leaves(x, without, self.fingerprintable, _sums, _salt_of)
+
+
+_COPIED = 1 << 20  # bytes of a batch that are copied for the writer's thread
 
 
 def _sums(x: Any, salt: int) -> Any:

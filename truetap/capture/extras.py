@@ -4,7 +4,8 @@ Each result of a compiled function costs microseconds of its caller, and of whoe
 of one dtype leave as one matrix, scalars and statistics as one vector each. The names:
 
     y_true, y_pred, loss, … (/output)      columns of samples
-    fingerprint, x:<path>                  identity, and inputs that are wanted or can't be fingerprinted
+    fingerprint, print:<path>              identity; inputs whose fingerprint is left to the writer's thread
+    x:<path>                               inputs that are wanted
     total_loss, learning_rate, …           scalars; running/<metric> is what Keras logs
     raw:<tap>:<key>                        values of a layer or gradient
     columns:<layout>, scalars:<layout>     several of the above, laid out as `Packing` says
@@ -167,13 +168,13 @@ def extras(
     out: dict[str, Any] = {}
     if plan.identity:
         x = {path: leaf for path, leaf in flatten(inputs_of(data)).items() if leaf is not None}
-        on_host = tuple(path for path, leaf in x.items() if not backend.fingerprintable(leaf))
-        watch.learned.x_paths, watch.learned.on_host = tuple(x), on_host
-        if len(on_host) < len(x):
-            columns["fingerprint"] = backend.fingerprint(x, without=on_host)
-        for path, leaf in x.items():
-            if plan.inputs or path in on_host:
-                out[f"x:{path}"] = backend.dense(leaf)[0]
+        watch.learned.x_paths = tuple(x)
+        later = {path: copy for path, leaf in x.items() if (copy := backend.fingerprinted_later(leaf)) is not None}
+        if len(later) < len(x):
+            columns["fingerprint"] = backend.fingerprint(x, without=later)
+        out |= {f"print:{path}": copy for path, copy in later.items()}
+        if plan.inputs:
+            out |= {f"x:{path}": backend.dense(leaf)[0] for path, leaf in x.items()}
     if backend.compiles:
         columns, scalars = packing.columns(columns), packing.scalars(scalars)
     out |= columns | scalars

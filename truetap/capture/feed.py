@@ -67,6 +67,8 @@ class Feed:
         self._in_step = plan.in_step
         self._around = plan.around
         self._of_samples = [each for each in plan.taps if not each.reducers and each.tap.kind in _PER_SAMPLE]
+        self._places = {each.place for each in plan.taps}
+        self._every_step = all(each.tap.always and each.tap.samples is None for each in plan.taps)
         self._left: dict[int, int | None] = {}
         self._before: dict[int, dict[str, Any]] = {}
         self._bytes_per_row: dict[frozenset[str], float] = {}
@@ -106,8 +108,11 @@ class Feed:
         began = time.perf_counter()
         phase = self._plan.phase
         at = self._clock.at(phase)
-        due = {each.place for each in self._plan.taps if self._due(each, at)}
-        values = {name: value for name, value in extras.items() if _wanted(name, due)}
+        if self._every_step:  # the usual case, and the one whose steps are shortest
+            due, values = self._places, extras
+        else:
+            due = {each.place for each in self._plan.taps if self._due(each, at)}
+            values = {name: value for name, value in extras.items() if _wanted(name, due)}
         size, limits = self._sizes(values, due)
         kept = Kept(
             phase=phase,
@@ -179,13 +184,13 @@ class Feed:
         return int(known * max(size, 1))
 
 
-_WITH_ROWS = ("fingerprint", "columns:", "x:", "y_pred", "loss")
+_WITH_ROWS = ("fingerprint", "columns:", "print:", "x:", "y_pred", "loss")
 _PER_SAMPLE = {"samples", "inputs", "activations", "activation_gradients"}
 
 
 def _wanted(name: str, due: set[int]) -> bool:
     kind, colon, rest = name.partition(":")
-    if not colon or kind in ("x", "columns", "scalars"):
+    if not colon or kind in ("x", "print", "columns", "scalars"):
         return True
     return int(rest.rpartition(":")[2] if kind == "states" else rest.partition(":")[0]) in due
 

@@ -261,17 +261,17 @@ def _limits(kept: list[Kept], each: Chosen, identity: Identity) -> list[int]:
 
 
 def _fingerprints(columns: Mapping[str, list[Array]], step: RecordedStep) -> list[Array] | None:
-    """The two sums of each sample, step by step: the step's own, with what it can't do (strings) added."""
+    """The two sums of each sample, step by step: the step's own, with those that it left to be done here."""
     sums = columns.get("fingerprint")
-    left = step.learned.on_host
+    left = [name.partition(":")[2] for name in columns if name.startswith("print:")]
     if not left:
         return sums
     found = []
-    for at, first in enumerate(columns[f"x:{left[0]}"]):
-        zeros = np.zeros(len(first))
-        x = {path: columns[f"x:{path}"][at] if path in left else zeros for path in step.learned.x_paths}
-        of_strings = pair(x, only=left)
-        found.append(of_strings if sums is None else of_strings + sums[at])
+    for at, first in enumerate(columns[f"print:{left[0]}"]):
+        zeros = np.zeros(len(first))  # in the place of those that the step did: they count for the salts
+        x = {path: columns[f"print:{path}"][at] if path in left else zeros for path in step.learned.x_paths}
+        later = pair(x, only=left)
+        found.append(later if sums is None else later + sums[at])
     return found
 
 

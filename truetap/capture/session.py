@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from truetap.backends.training import MAKERS, training
+from truetap.errors import ModelError
 
 __all__ = ["Session"]
 
@@ -55,10 +56,22 @@ class Session:
         return self._owner is None or self._owner() is owner
 
     def install(self, phase: str, function: Callable[..., Any]) -> None:
-        """Puts the recording function of a phase in the place of the model's own."""
+        """Puts the recording function of a phase in the place of the model's own.
+
+        Raises:
+            ModelError: Another recorder stands there.
+        """
         name = f"{MAKERS[phase]}_function"
+        other = getattr(getattr(self.model, name), "session", None)
+        if other is not None:
+            if self._owner is not None and other.belongs_to(self._owner()):
+                raise ModelError(
+                    f"Two recorders can't tap the same {self.kind}. Expected: one Recorder with the taps of both."
+                )
+            other.abort()  # left by a call that was interrupted and whose traceback is kept
         plain = getattr(self.model, name)
         ours = self._guarded(phase, function, plain)
+        ours.__dict__["session"] = self
         self._installed[phase] = (ours, plain)
         setattr(self.model, name, ours)
 

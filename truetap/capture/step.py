@@ -95,14 +95,14 @@ class RecordedStep:
     def gradients_given(self, watch: Watch, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         """Hands what reaches the optimizer to the watch; where its variables hold their values."""
         optimizer = self.model.optimizer
-        scale = skipped = None
+        scale = skipped = None  # copies: the optimizer goes on to assign to its variables
         if hasattr(optimizer, "dynamic_scale") or hasattr(optimizer, "inner_optimizer"):
             built = getattr(optimizer, "built", True)
-            scale = ops.convert_to_tensor(optimizer.dynamic_scale if built else optimizer.initial_scale, "float32")
+            scale = ops.copy(ops.cast(optimizer.dynamic_scale if built else optimizer.initial_scale, "float32"))
             skipped = ops.logical_not(optimizer.check_finite(list(gradients)))
         elif getattr(optimizer, "loss_scale_factor", None) is not None:
             scale = ops.convert_to_tensor(optimizer.loss_scale_factor, "float32")
-        rate = ops.cast(ops.convert_to_tensor(optimizer.learning_rate), "float32")
+        rate = ops.copy(ops.cast(optimizer.learning_rate, "float32"))
         watch.keep_gradients(gradients, variables, scale, rate, skipped)
 
     def run_stateless(

@@ -40,14 +40,12 @@ class Learned:
         hints: What the model and its loss say of each output.
         said: What should be said.
         x_paths: Paths of the leaves of x.
-        on_host: Those of them that have no fingerprint inside a step (strings).
     """
 
     outputs: Outputs | None = None
     hints: dict[str, Hint] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     x_paths: tuple[str, ...] = ()
-    on_host: tuple[str, ...] = ()
 
     def say(self, text: str) -> None:
         """Keeps a notice once."""

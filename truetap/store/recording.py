@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from truetap.errors import StoreError
+from truetap.store.background import in_background
 from truetap.store.manifest import JSON, checked_metadata
 from truetap.store.rows import RowGatherer, Rows, Together, Work, measured
 from truetap.store.work_queue import Item, WorkQueue
@@ -169,15 +170,17 @@ class Recording:
                     raise
                 self._fail(error)
 
-    def close(self, *, complete: bool = True) -> None:
+    def close(self, *, complete: bool = True, wait: bool = True) -> None:
         """Commit all that was put, finish the files and turn small tables into Parquet.
 
         Raises nothing of the file system: see `error` afterwards. Closing again does nothing.
 
         Args:
             complete: Whether the run ended as intended. One that failed is never marked complete.
+            wait: Whether to wait for the Parquet files. Else they are made in a thread of their own; the
+                run is complete and can be read meanwhile, and whoever writes to it next waits.
         """
-        self._close(complete=complete, compact=self._compact)
+        self._close(complete=complete, compact=self._compact, wait=wait)
 
     @property
     def overhead(self) -> Overhead:
@@ -199,22 +202,31 @@ class Recording:
     ) -> None:
         self.close(complete=error is None)
 
-    def _close(self, *, complete: bool, compact: bool) -> None:
+    def _close(self, *, complete: bool, compact: bool, wait: bool) -> None:
         if self._closed or os.getpid() != self._process:
             return
         self.flush()  # where a long wait is, and Ctrl-C changes nothing
         self._queue.end()
         self._thread.join()
-        complete = complete and self.error is None
         try:
-            self._writer.close(complete=complete, compact=compact and self.error is None)
+            self._writer.finish(complete=complete and self.error is None)
         except StoreError as error:
             self._fail(error)
         self._closed = True
         atexit.unregister(self._at_exit)
+        if wait or not compact or self.error is not None:
+            self._compact_now(compact and self.error is None)
+        else:
+            in_background(self.path, lambda: self._compact_now(True))
+
+    def _compact_now(self, compact: bool) -> None:
+        try:
+            self._writer.compact_and_release(compact=compact)
+        except StoreError as error:
+            self._fail(error)
 
     def _at_exit(self) -> None:
-        self._close(complete=False, compact=False)
+        self._close(complete=False, compact=False, wait=True)
 
     def _fail(self, error: BaseException) -> None:
         if self.error is None:

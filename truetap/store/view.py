@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from truetap.store.compaction import is_compactable
+from truetap.store.lock import LOCK
 from truetap.store.manifest import Manifest, ParquetFile, TableEntry, read_manifest
 from truetap.store.mapped import MappedSegment
 from truetap.store.parquet_reader import ParquetSource, problems_of
@@ -31,13 +32,13 @@ class TableView:
     Attributes:
         folder: The table's folder.
         entry: What the manifest says of it.
-        complete: Whether the run had ended as intended, so that nothing of it moves any more.
+        settled: Whether the run has ended and nobody writes to it, so that nothing of it moves any more.
         snapshots: The segments whose rows are in no Parquet file.
     """
 
     folder: Path
     entry: TableEntry
-    complete: bool
+    settled: bool
     snapshots: tuple[Snapshot, ...]
 
     @property
@@ -58,7 +59,7 @@ class TableView:
             FileNotFoundError: One has been removed already.
         """
         found = [MappedSegment(snapshot, check=check) for snapshot in self.snapshots if snapshot.commits]
-        if not self.complete and is_compactable(self.folder.name):
+        if not self.settled and is_compactable(self.folder.name):
             for segment in found:
                 segment.pin()
         return found
@@ -90,7 +91,8 @@ def look(folder: Path, table: str, use: Callable[[TableView], Found]) -> Found:
         entry = manifest.tables[table]
         failed: Exception | None = None
         try:
-            view = TableView(folder / table, entry, manifest.complete, tuple(live_snapshots(folder / table, entry)))
+            settled = manifest.complete and not (folder / LOCK).exists()
+            view = TableView(folder / table, entry, settled, tuple(live_snapshots(folder / table, entry)))
             found = use(view)
         except (OSError, ValueError) as error:  # what a file gives that is removed while it is read
             failed = error

@@ -11,9 +11,8 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +20,7 @@ from typing import Self
 import pyarrow as pa
 
 from truetap.errors import StoreError
+from truetap.store.background import wait_for
 from truetap.store.compaction import compacted_tables
 from truetap.store.folder import RunFolder, cannot_create
 from truetap.store.layout import WORKER, check_table, local_path, segment_numbers
@@ -85,6 +85,7 @@ class RunWriter:
         self._rows_lost = False
         self._closed = False
         checked = checked_metadata(metadata or {})
+        wait_for(Path(path))
         self._folder = RunFolder(self.path, append=append)
         try:
             self._manifest = self._begin(self._folder.manifest, checked)
@@ -162,28 +163,45 @@ class RunWriter:
         """
         if self._closed:
             return
-        self._closed = True
-        errors: list[StoreError] = []
         try:
-            for table in self._tables.values():
-                for finish in (table.flush, table.seal):
-                    try:
-                        finish()
-                    except StoreError as error:  # the other tables are finished first
-                        errors.append(error)
-            complete = complete and not errors and not self._rows_lost
-            steps: list[Callable[[], None]] = [partial(self._end, complete)]
-            if compact and not errors:
-                steps.insert(0, self._compact)
-            for step in steps:
-                try:
-                    step()
-                except StoreError as error:
-                    errors.append(error)
+            self.finish(complete=complete)
+            if compact:
+                self._compact()
         finally:
             self._folder.release()
+
+    def finish(self, *, complete: bool = True) -> None:
+        """The first part of `close`: all is committed and the run is ended, but this process still has it.
+
+        Raises:
+            StoreError: The file system refuses; every file is closed all the same.
+        """
+        self._closed = True
+        errors: list[StoreError] = []
+        for table in self._tables.values():
+            for close in (table.flush, table.seal):
+                try:
+                    close()
+                except StoreError as error:  # the other tables are finished first
+                    errors.append(error)
+        try:
+            self._end(complete and not errors and not self._rows_lost)
+        except StoreError as error:
+            errors.append(error)
         if errors:
             raise errors[0]
+
+    def compact_and_release(self, *, compact: bool = True) -> None:
+        """The second part: small tables become Parquet, and the run is free for others.
+
+        Raises:
+            StoreError: The file system refuses; rows that could not be compacted stay where they are.
+        """
+        try:
+            if compact:
+                self._compact()
+        finally:
+            self._folder.release()
 
     def __enter__(self) -> Self:
         return self
