@@ -48,6 +48,7 @@ class Cost:
     bytes: int
     opening: float
     closing: float
+    behind: float
 
 
 class Lane:
@@ -65,10 +66,11 @@ class Lane:
         self.costs: list[Cost] = []
         self.written: dict[int, tuple[float, float]] = {}
         self.marks = Mark(), Mark()
+        self.recorder: Any = None
         self.callbacks = [] if way.callback is None else [way.callback(work)]
         if way.taps is not None:
-            recorder = tt.Recorder(folder, way.taps(work), on_error="raise")
-            self.callbacks = [self.marks[0], recorder, self.marks[1]]
+            self.recorder = tt.Recorder(folder, way.taps(work), on_error="raise")
+            self.callbacks = [self.marks[0], self.recorder, self.marks[1]]
 
     def fit(self, _: object = None) -> None:
         """Once over its steps."""
@@ -91,14 +93,22 @@ class Lane:
             self.epochs, self.steps = like.epochs, like.steps
             if once * self.epochs * self.steps > 3 * seconds:
                 self.epochs, self.steps = 1, max(5, min(like.steps, int(1.5 * seconds / once)))
+        self.finish()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def finish(self) -> float:
+        """Seconds until what a Recorder does behind `fit` is done: small tables become Parquet."""
+        began = time.perf_counter()
+        if self.recorder is not None:
+            self.recorder.finish()
+        return time.perf_counter() - began
 
     def measure(self, repetition: int) -> Timed:
         """One fit; of a recorded one, what it left behind."""
         one = timed(self.fit, None)
         steps = self.epochs * self.steps
         if self.way.taps is not None:
-            cost = self._cost(one.wall)
+            cost = self._cost(one.wall, self.finish())
             self.costs.append(cost)
             shutil.rmtree(self.folder)
             if self.way.taps is raw:
@@ -106,7 +116,7 @@ class Lane:
         self.times[repetition] = Timed(one.wall / steps, one.cpu / steps)
         return self.times[repetition]
 
-    def _cost(self, seconds: float) -> Cost:
+    def _cost(self, seconds: float, behind: float) -> Cost:
         """Of the run in the folder; not a row may be missing."""
         run = tt.open(self.folder)
         said = run.overhead()
@@ -126,6 +136,7 @@ class Lane:
             bytes=sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
             opening=after.began - before.began,
             closing=after.ended - before.ended,
+            behind=behind,
         )
 
 

@@ -164,6 +164,7 @@ def cost_cells(lane: Lane, plain: Lane) -> list[str]:
         f"{median(lambda cost: cost.rows / cost.seconds):,.0f}",
         f"{median(lambda cost: cost.bytes / cost.seconds) / 1e6:,.2f}",
         f"{median(lambda cost: 1e3 * cost.opening):.1f} + {median(lambda cost: 1e3 * cost.closing):.1f}",
+        f"{median(lambda cost: 1e3 * cost.behind):.0f}",
         f"{costs[-1].steps}",
     ]
 
@@ -177,11 +178,13 @@ COST_COLUMNS = (
     "rows/s",
     "MB/s on the disk",
     "opening + closing, ms",
+    "Parquet after `fit`, ms",
     "steps a fit",
 )
 COST_NOTE = """What the run's table `overhead` says, medians over the repetitions. The writer's share ends with the
 last epoch's end; what it does later is in "closing" and in the CPU time of all threads, which is as noisy as the
-machine. Opening and closing come once a fit, however long that is."""
+machine. Opening and closing come once a fit, however long that is. Small tables become Parquet in a thread
+of their own after `fit` has returned: no ratio has that in it, and the next fit began when it was done."""
 
 
 # --- what is measured -------------------------------------------------------------------------------
@@ -234,8 +237,11 @@ def first_steps(work: Workload, pairs: int, seconds: float, folder: Path) -> Lin
     """New models each time, on one batch, three pairs at least: tracing and compilation are most of it."""
     times: dict[bool, dict[int, Timed]] = {True: {}, False: {}}
 
+    recorders: list[Any] = []
+
     def fit(model: Any, recorded: bool) -> None:
         callbacks = [tt.Recorder(folder, tt.Outputs(), on_error="raise")] if recorded else []
+        recorders[:] = callbacks
         model.fit(**work.data(1), shuffle=False, verbose=0, callbacks=callbacks)
 
     until = time.monotonic() + seconds
@@ -246,6 +252,8 @@ def first_steps(work: Workload, pairs: int, seconds: float, folder: Path) -> Lin
         for recorded in (True, False) if pair % 2 else (False, True):
             keras.utils.set_random_seed(0)
             times[recorded][pair] = timed(lambda model, how=recorded: fit(model, how), work.make())  # type: ignore[misc]
+            for recorder in recorders:
+                recorder.finish()
             shutil.rmtree(folder, ignore_errors=True)
     note = "a fit of one batch, the run's opening and closing"
     return against(f"{work.title}, {FIRST}", times[True], times[False], aim=FIRST_AIM, note=note)

@@ -8,9 +8,11 @@ Keras' `train_step`.
 
 from __future__ import annotations
 
+import operator
 import os
+import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +35,7 @@ from truetap.capture.step import RecordedStep
 from truetap.errors import ModelError, RecordingWarning, RunExistsError, StoreError, TapError
 from truetap.identified import recorded_ids
 from truetap.schedule import PHASES
-from truetap.store import Recording, Rows, RunReader, wait_for
+from truetap.store import Recording, Rows, RunReader, in_background, wait_for
 from truetap.taps import Outputs, Tap, Updates, Weights
 
 __all__ = ["Recorder"]
@@ -43,9 +45,10 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class _Tapped:
-    """A phase of a model, ready to be recorded; reused by later calls of `fit`."""
+    """A phase of a model, ready to be recorded; reused by later calls of `fit` while the model is compiled as it is."""
 
-    key: tuple[Any, ...]
+    made_for: tuple[Any, ...]
+    options: tuple[Any, ...]
     step: RecordedStep
     feed: Feed
     function: Any
@@ -110,9 +113,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._append = resume
         self._clock = Clock()
         self._last_epoch = -1
-        self._passes = {"test": 0, "predict": 0}
         self._check_path(resume)
         self._recording: Recording | None = None
+        self._stopping = threading.RLock()
+        self._is_stopping = False
         self._failed = False
         self._sessions: list[Session] = []
         self._tapped: dict[str, _Tapped] = {}
@@ -207,6 +211,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._clock.epoch = self._last_epoch = max(epoch, self._last_epoch + 1) if self._last_epoch >= 0 else epoch
         phases = [phase for phase in PHASES if phase != "val" and (phase == "predict" or model.compiled)]
         for phase in phases:
+            if phase != "train":
+                self._clock.begin_pass(phase)
             self._install(session, phase)
             self._restart(phase)
         try:
@@ -226,10 +232,17 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             self._end_pass(phase)
         self._clock.epoch = self._last_epoch = self._clock.epoch + 1
         for phase in ("train", "test", "predict"):
+            if phase != "train":
+                self._clock.begin_pass(phase)
             self._restart(phase)
 
     def finish(self) -> None:
         """Waits until what was recorded is in its final files: small tables become Parquet after `fit` returns."""
+        for session in list(self._sessions):
+            if session.is_lost:
+                session.abort()
+        if self._session is None:
+            self._stop_recording(complete=False)
         wait_for(Path(self.path))
 
     # --- sessions ------------------------------------------------------------------------------------------------
@@ -241,9 +254,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _begin(self, kind: str, phase: str, owner: Any) -> None:
         session = self._open(self._model, kind, owner)
-        if phase in self._passes:
-            self._clock.epoch = self._passes[phase]
-            self._passes[phase] += 1
+        if phase != "train":
+            self._clock.begin_pass(phase)
         try:
             self._install(session, phase)
         except BaseException:
@@ -256,6 +268,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         if left is not None and left.belongs_to(owner):
             left.abort()  # of a call that ended without a word
         session = Session(model, kind, owner, lambda: self._interrupted(session))
+        if not self._sessions:
+            self.finish()  # what an interrupted call may have left to be done
         self._sessions.append(session)
         self._history.append({"kind": kind, "after_epoch": self._last_epoch})
         if self._recording is None:
@@ -282,27 +296,31 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._sessions.remove(session)
         if self._session is None:
             self._stop_recording(complete=True)
-            self._clock.epoch = max(self._last_epoch, 0)
 
     def _interrupted(self, session: Session) -> None:
+        """The call of a session has ended by an exception; told by whatever thread found its last trace gone."""
         if session in self._sessions:
             self._sessions.remove(session)
-        if self._session is None:
+        if self._session is not None or self._recording is None:
+            return
+        if self._recording.is_this_thread:
+            in_background(Path(self.path), lambda: self._stop_recording(complete=False))
+        else:
             self._stop_recording(complete=False)
 
     # --- phases --------------------------------------------------------------------------------------------------
 
     def _ready(self, model: Any, phase: str) -> _Tapped:
-        parts = (model, getattr(model, "_compile_loss", None), getattr(model, "optimizer", None))
-        key = (*map(id, parts), model.run_eagerly, model.jit_compile, model.steps_per_execution)
+        made_for = (model, getattr(model, "_compile_loss", None), getattr(model, "optimizer", None))
+        options = (model.run_eagerly, model.jit_compile, model.steps_per_execution)
         known = self._tapped.get(phase)
-        if known is not None and known.key == key:
+        if known is not None and known.options == options and all(map(operator.is_, known.made_for, made_for)):
             return known
         plan = Plan.of(model, self.taps, phase)
         _check_executions(model, plan)
         step = RecordedStep(model, plan, jit_compile=bool(model.jit_compile) and not model.run_eagerly)
         feed = Feed(plan, step, self._clock, self._put_step)
-        tapped = _Tapped(key, step, feed, training().record(model, phase, step, feed))
+        tapped = _Tapped(made_for, options, step, feed, training().record(model, phase, step, feed))
         self._tapped[phase] = tapped
         return tapped
 
@@ -344,12 +362,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         }
         spent = {name: value - self._spent.get(name, 0) for name, value in now.items()}
         steps, seconds = feed.spent()
+        epoch = self._clock.at(phase)["epoch"]
         if not (steps or spent["rows"] or spent["dropped"]):
             return
         self._spent = now
         columns: dict[str, Any] = {
             "phase": pa.array([phase], pa.string()),
-            "epoch": np.asarray([self._clock.epoch], np.int32),
+            "epoch": np.asarray([epoch], np.int32),
             "steps": np.asarray([steps], np.int64),
             "rows": np.asarray([spent["rows"]], np.int64),
             "bytes": np.asarray([spent["bytes"]], np.int64),
@@ -359,7 +378,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             "dropped": np.asarray([spent["dropped"]], np.int64),
             "queue_peak_bytes": np.asarray([total.queue_peak_bytes], np.int64),
         }
-        part = (phase, self._clock.epoch)
+        part = (phase, epoch)
         self._put(lambda: [Rows("overhead", columns, part)], 128)
 
     # --- the run -------------------------------------------------------------------------------------------------
@@ -374,7 +393,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
                 f"There is a run at {self.path!r} already, created {reader.created}; it is left as it is. Record to "
                 "another path, go on in it with resume=True, read it with truetap.open(…), or delete the folder first."
             )
-        self._clock, self._last_epoch, self._passes = clock_of(reader)
+        self._clock, self._last_epoch = clock_of(reader)
 
     def _start_recording(self, model: Any) -> None:
         try:
@@ -387,15 +406,21 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._spent = {}
 
     def _stop_recording(self, *, complete: bool) -> None:
-        recording = self._recording
-        if recording is None:
-            return
-        notices = []
-        for phase, tapped in self._tapped.items():
-            if complete:
+        with self._stopping:  # whoever comes second waits, and finds it done
+            recording = self._recording
+            if recording is not None and not self._is_stopping:
+                self._is_stopping = True
+                try:
+                    self._close_recording(recording, complete)
+                finally:
+                    self._recording, self._is_stopping = None, False
+
+    def _close_recording(self, recording: Recording, complete: bool) -> None:
+        if complete:
+            for phase in self._tapped:
                 self._emit("run", phase)
-            notices += tapped.step.learned.said
         recording.flush()
+        notices = [text for tapped in self._tapped.values() for text in tapped.step.learned.said]
         for phase, tapped in self._tapped.items():
             self._overhead(phase, tapped.feed)  # what the writer did since the last epoch's end
         if self._rows.seen_again.never:
@@ -403,10 +428,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         new = self._new(notices)
         recording.update_metadata(self._metadata(None))
         recording.close(complete=complete, wait=False)
-        self._recording = None
         if recording.error is not None and not self._failed:
             self._trouble(recording.error)
-        _warn(new)
+        if complete:  # else an exception is on its way, which a warning that is an error would hide; they are kept
+            _warn(new)
 
     def _put_step(self, item: tuple[Kept, RecordedStep], nbytes: int) -> None:
         self._put(item, nbytes, self._together)
@@ -483,10 +508,10 @@ def _warn(texts: Sequence[str]) -> None:
         warnings.warn(text, RecordingWarning, stacklevel=4)
 
 
-def _checked(taps: Tap | Sequence[Tap] | None) -> tuple[Tap, ...]:
+def _checked(taps: Any) -> tuple[Tap, ...]:
     if taps is None:
         return (Outputs(),)
-    chosen = (taps,) if isinstance(taps, Tap) else tuple(taps)
+    chosen = tuple(taps) if isinstance(taps, Iterable) and not isinstance(taps, str) else (taps,)
     for tap in chosen:
         if not isinstance(tap, Tap):
             raise TapError(f"taps= takes taps, such as tt.Outputs() or tt.Activations('conv*'). Received: {tap!r}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
-from keras import layers, ops
+from keras import layers
 
 import truetap as tt
 from tests.backends.models import BACKEND, host
@@ -195,11 +196,12 @@ def test_moving_average_of_weights(tmp_path: Path) -> None:
     by_hand = Descent(model)
     taps = [*LINEAR, tt.Weights("head/kernel", every=1)]
     model.fit(X, Y, **FIT, callbacks=[tt.Recorder(tmp_path / "run", taps)])
-    average, weights = None, rows(tmp_path / "run", "weights.head.kernel")
+    average, weights = by_hand.w, rows(tmp_path / "run", "weights.head.kernel")
     for number, (x, y) in enumerate(batches()):
         by_hand.step(x, y)
-        average = by_hand.w if average is None else 0.5 * average + 0.5 * by_hand.w
+        average = 0.5 * average + 0.5 * by_hand.w if number else by_hand.w  # as Keras begins
         np.testing.assert_allclose(step(weights, number, "values")[0], by_hand.w, **CLOSE)
+    assert average is not None
     np.testing.assert_allclose(host(model.get_weights()[0]), average, rtol=1e-4, atol=1e-5)
 
 
@@ -247,7 +249,7 @@ def test_an_overflow_is_marked(tmp_path: Path) -> None:
     assert scalars["skipped"] == [number == 2 for number in range(10)]
     assert scalars["loss_scale"] == [2.0] * 3 + [1.0] * 7
     values = [before, *weights["values"]]
-    assert [bool((a == b).all()) for a, b in zip(values, values[1:], strict=False)][2] is True
+    assert [bool((a == b).all()) for a, b in pairwise(values)][2] is True
     assert rows(tmp_path / "run", "gradients")["value"][2] > 0
 
 
@@ -535,8 +537,7 @@ def test_buffers_that_are_filled_again(tmp_path: Path) -> None:
     samples = rows(tmp_path / "run", "samples")
     np.testing.assert_array_equal(samples["y_true"], Y[:36])
     np.testing.assert_array_equal(rows(tmp_path / "run", "inputs.x")["values"], X[:36])
-    prints = tt.fingerprint(X[:36]) if hasattr(tt, "fingerprint") else None
-    assert prints is None or samples["fingerprint"] == prints.tolist()
+    assert len(set(samples["fingerprint"])) == 36
 
 
 def test_dicts(tmp_path: Path) -> None:
@@ -570,6 +571,7 @@ def test_strings(tmp_path: Path) -> None:
     data = __import__("tensorflow").data.Dataset.from_tensor_slices((words[index][:, None].astype(str), Y)).batch(BATCH)
     taps = [*LINEAR, tt.Inputs(), tt.Activations("lookup")]
     model.fit(data, shuffle=False, verbose=0, callbacks=[tt.Recorder(tmp_path / "run", taps)])
+    assert rows(tmp_path / "run", "inputs.x")["values"] == words[index].tolist()
     one_hot = np.eye(4, dtype=np.float32)[index]
     assert_linear(tmp_path / "run", by_hand, batches(one_hot))
     np.testing.assert_array_equal(rows(tmp_path / "run", "activations.lookup")["values"], one_hot)
@@ -629,7 +631,7 @@ def test_models_built_by_their_first_batch(tmp_path: Path, name: str, run_eagerl
 
 def _table(run: Any, path: str) -> str:
     tensors = run.metadata["tensors"]
-    return next(table for table, of in tensors.items() if of == {"kind": "optimizer", "path": path})
+    return next(str(table) for table, of in tensors.items() if of == {"kind": "optimizer", "path": path})
 
 
 def test_nested_models(tmp_path: Path) -> None:

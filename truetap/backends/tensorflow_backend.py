@@ -87,6 +87,8 @@ class TensorFlowBackend(TensorFlowInStep):
         return model.predict_step((x,))
 
     def dense(self, value: Any) -> tuple[Any, Any]:
+        if isinstance(value, tf.IndexedSlices):
+            return tf.convert_to_tensor(value), None
         if not isinstance(value, tf.RaggedTensor):
             return value, None
         padded = value.to_tensor()

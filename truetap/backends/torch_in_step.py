@@ -48,6 +48,8 @@ class TorchInStep:
 
     def fingerprinted_later(self, x: Any) -> Any:
         """On CPU torch takes twice NumPy's time, and the training thread's; a copy of a small batch is nothing."""
+        if not isinstance(x, torch.Tensor):  # an array, as train_on_batch hands it on; its owner may fill it again
+            return np.array(x)
         if not self.fingerprintable(x):
             return x
         plain = x.layout is torch.strided and not x.is_nested and x.dtype is not torch.bfloat16

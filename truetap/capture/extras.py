@@ -26,12 +26,12 @@ from keras import ops
 
 from truetap.backends import current
 from truetap.capture.plan import Chosen, Plan
-from truetap.capture.watch import Watch, inputs_of
+from truetap.capture.watch import Watch, inputs_of, owner
 from truetap.reducers import SEPARATOR, State, reduce_all
 from truetap.structure import flatten
 from truetap.taps import Outputs
 
-__all__ = ["Packing", "extras", "owner"]
+__all__ = ["Packing", "extras"]
 
 Array = npt.NDArray[Any]
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
@@ -174,13 +174,19 @@ def extras(
             columns["fingerprint"] = backend.fingerprint(x, without=later)
         out |= {f"print:{path}": copy for path, copy in later.items()}
         if plan.inputs:
-            out |= {f"x:{path}": backend.dense(leaf)[0] for path, leaf in x.items()}
+            # copies: a generator may fill its arrays again before the writer comes to them
+            out |= {f"x:{path}": ops.copy(backend.dense(leaf)[0]) for path, leaf in x.items()}
     if backend.compiles:
         columns, scalars = packing.columns(columns), packing.scalars(scalars)
     out |= columns | scalars
     scale = watch.around.get("loss_scale")
     for number, each in enumerate(plan.in_step):
-        values = _values(each, watch, reached, scale)
+        values = _values(each, watch, reached, scale, plan)
+        if each.tap.kind == "activation_gradients" and not values:
+            watch.learned.say(
+                f"No gradient reaches the outputs of {', '.join(each.members)}: no trainable weight lies before them, "
+                "or the loss does not depend on them."
+            )
         if not values:
             continue
         if not each.reducers:
@@ -191,12 +197,12 @@ def extras(
     return out
 
 
-def _values(each: Chosen, watch: Watch, reached: Mapping[str, Any], scale: Any) -> dict[str, Any]:
+def _values(each: Chosen, watch: Watch, reached: Mapping[str, Any], scale: Any, plan: Plan) -> dict[str, Any]:
     kind = each.tap.kind
     if kind == "gradients":
         return {path: watch.gradients[path] for path in each.members if path in watch.gradients}
     source = watch.layers if kind == "activations" else reached
-    found = {key: value for key, value in source.items() if owner(key, each.members) is not None}
+    found = {key: value for key, value in source.items() if owner(key, plan.layers) in each.members}
     if kind == "activation_gradients" and scale is not None:
         found = {key: value / ops.cast(scale, value.dtype) for key, value in found.items()}
     backend = current()
@@ -213,14 +219,3 @@ def _reduced(each: Chosen, values: Mapping[str, Any], flag: Any, packing: Packin
     if each.tap.always:
         return compute()
     return current().conditional(flag, compute, jit_compile=jit_compile)
-
-
-def owner(key: str, members: Mapping[str, Any]) -> str | None:
-    """The selected layer whose call a key names, or None."""
-    path = key
-    while path:
-        if path in members:
-            return path
-        base = path.rpartition("#")[0] if "#" in path.rpartition("/")[2] else ""
-        path = base or path.rpartition("/")[0]
-    return None

@@ -23,24 +23,31 @@ class Clock:
     """Where a run is.
 
     Attributes:
-        epoch: The epoch over the run.
+        epoch: The epoch of training over the run, also that of its validation.
+        passes: Passes of "test" and "predict" begun so far: those count by themselves.
         steps: Steps so far, by phase.
         batch: Batches so far of the epoch, or of the pass, by phase.
     """
 
     epoch: int = 0
+    passes: dict[str, int] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     batch: dict[str, int] = field(default_factory=dict)
 
     def at(self, phase: str, ahead: int = 0) -> dict[str, Any]:
         """The step that comes `ahead` steps after the next, as arguments for a schedule."""
         step, batch = self.steps.get(phase, 0), self.batch.get(phase, 0)
-        return {"phase": phase, "epoch": self.epoch, "step": step + ahead, "batch": batch + ahead}
+        epoch = self.passes[phase] - 1 if phase in self.passes else self.epoch
+        return {"phase": phase, "epoch": epoch, "step": step + ahead, "batch": batch + ahead}
 
     def next(self, phase: str) -> None:
         """Counts a step."""
         self.steps[phase] = self.steps.get(phase, 0) + 1
         self.batch[phase] = self.batch.get(phase, 0) + 1
+
+    def begin_pass(self, phase: str) -> None:
+        """Begins a pass of "test" or "predict"."""
+        self.passes[phase] = self.passes.get(phase, 0) + 1
 
     def begin(self, phase: str) -> None:
         """Begins an epoch, or a pass, of a phase."""

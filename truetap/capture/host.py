@@ -107,8 +107,10 @@ class StepRows:
                 self.seen_again.add(kept[0].epoch, whole)
             ids = whole if found is None else found
             identity = Identity(ids, whole, [len(each) for each in prints])
-            if any(each.tap.kind == "samples" and each.place in kept[0].due for each in plan.taps):
-                yield self._samples(columns, identity, keys, step)
+            wanted = [each for each in plan.taps if each.tap.kind == "samples" and each.place in kept[0].due]
+            if wanted:
+                several = zip(*(_limits(kept, each, identity) for each in wanted), strict=True)
+                yield self._samples(columns, identity, keys, step, [max(limits) for limits in several])
             yield from self._inputs(kept, plan, columns, keys, identity)
             yield from self._layers(kept, plan, columns, keys, identity, step)
         else:
@@ -120,14 +122,27 @@ class StepRows:
         if scalars:
             yield keys.rows("scalars", keys.steps() | _scalars(kept, scalars))
 
-    def _samples(self, columns: Mapping[str, list[Array]], identity: Identity, keys: Keys, step: RecordedStep) -> Rows:
+    def _samples(
+        self,
+        columns: Mapping[str, list[Array]],
+        identity: Identity,
+        keys: Keys,
+        step: RecordedStep,
+        limits: list[int],
+    ) -> Rows:
         if step.learned.outputs is not None and step.learned.outputs is not self._known:
             self._known = step.learned.outputs
             self._announce(self._facts(step))
         found, said = sample_columns(columns, identity.sizes)
         for text in said:
             step.learned.say(text)
-        return keys.rows("samples", keys.samples(identity.sizes) | identity.columns() | found)
+        whole = keys.samples(identity.sizes) | identity.columns() | found
+        if limits != identity.sizes:
+            keep = np.concatenate([np.arange(size) < n for size, n in zip(identity.sizes, limits, strict=True)])
+            whole = {
+                name: value.filter(pa.array(keep)) if name == "phase" else value[keep] for name, value in whole.items()
+            }
+        return keys.rows("samples", whole)
 
     def end_of(self, over: str, at: Kept, plan: Plan) -> Iterator[Rows]:
         """The rows of statistics over an epoch, or over the run, that ends."""
@@ -251,6 +266,14 @@ def _unpacked(values: dict[str, Array], step: RecordedStep) -> dict[str, Any]:
             found |= step.packing.unpack_columns(int(rest), value)
         elif colon and form == "scalars":
             found |= step.packing.unpack_scalars(int(rest), value)
+        elif value.dtype.kind == "O" and value.ndim > 1 and form != "print":  # strings are stored one a sample
+            if value.size == len(value):
+                found[name] = value.reshape(-1)
+            else:
+                step.learned.say(
+                    f"{name.removeprefix('x:')!r} has strings of shape {value.shape}: they were not recorded. "
+                    "Expected: one a sample."
+                )
         else:
             found[name] = value
     return found

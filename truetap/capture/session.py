@@ -51,6 +51,11 @@ class Session:
         """Whether it has not ended."""
         return self._ended is not None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the call is over, and Keras has not said so."""
+        return self.open and self._owner is not None and self._owner() is None
+
     def belongs_to(self, owner: Any) -> bool:
         """Whether a list of callbacks is that of this call."""
         return self._owner is None or self._owner() is owner

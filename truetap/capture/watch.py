@@ -8,7 +8,7 @@ the backend hands out with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +28,7 @@ from truetap.structure import is_nested, map_leaves, skeleton
 from truetap.taps import Outputs as OutputsTap
 from truetap.tasks import Hint
 
-__all__ = ["Learned", "Watch", "inputs_of"]
+__all__ = ["Learned", "Watch", "inputs_of", "owner"]
 
 
 @dataclass
@@ -95,7 +95,8 @@ class Watch:
                 stack.enter_context(replaced(model, compute_loss=self._compute_loss(model.compute_loss)))
                 stack.enter_context(replaced(model, compute_metrics=self._compute_metrics(model.compute_metrics)))
             yield
-        idle = [path for path in self._plan.layers if not any(_of(key, path) for key in self.layers)]
+        called = {owner(key, self._plan.layers) for key in self.layers}
+        idle = [path for path in self._plan.layers if path not in called]
         if idle:
             self.learned.say(f"These layers were selected and did not run in this step: {', '.join(idle)}.")
 
@@ -262,14 +263,20 @@ class Watch:
                 if gradient is None:
                     self.learned.say(f"No gradient reaches {path!r}: the loss does not depend on it.")
                     continue
-                gradient = ops.convert_to_tensor(gradient)
+                gradient = current().dense(gradient)[0]
                 if path not in self.gradients:
                     self.gradients[path] = gradient if scale is None else gradient / ops.cast(scale, gradient.dtype)
 
 
-def _of(key: str, path: str) -> bool:
-    """Whether a key is that of a layer's call: `path`, `path#1`, `path/0`, `path#1/0`."""
-    return key == path or key.startswith((f"{path}#", f"{path}/"))
+def owner(key: str, layers: Mapping[str, Any]) -> str | None:
+    """The layer, of all that are watched, whose call a key names (`path`, `path#1`, `path/0`, `path#1/0`); or None."""
+    path = key
+    while path:
+        if path in layers:
+            return path
+        base = path.rpartition("#")[0] if "#" in path.rpartition("/")[2] else ""
+        path = base or path.rpartition("/")[0]
+    return None
 
 
 def _name(path: tuple[str | int, ...], outputs: Outputs) -> str:

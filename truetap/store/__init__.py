@@ -14,7 +14,7 @@ only ever grow, and are removed when the manifest says that other files have the
 has them mapped into memory can be hurt by a writer.
 """
 
-from truetap.store.background import wait_for
+from truetap.store.background import in_background, wait_for
 from truetap.store.batches import Batches
 from truetap.store.manifest import JSON
 from truetap.store.problem import Problem
@@ -23,4 +23,16 @@ from truetap.store.recording import Overhead, Recording
 from truetap.store.rows import Rows, Work
 from truetap.store.writer import RunWriter
 
-__all__ = ["JSON", "Batches", "Overhead", "Problem", "Recording", "Rows", "RunReader", "RunWriter", "Work", "wait_for"]
+__all__ = [
+    "JSON",
+    "Batches",
+    "Overhead",
+    "Problem",
+    "Recording",
+    "Rows",
+    "RunReader",
+    "RunWriter",
+    "Work",
+    "in_background",
+    "wait_for",
+]

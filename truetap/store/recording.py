@@ -183,6 +183,11 @@ class Recording:
         self._close(complete=complete, compact=self._compact, wait=wait)
 
     @property
+    def is_this_thread(self) -> bool:
+        """Whether this is asked in the writer's thread, which can't wait for itself."""
+        return threading.current_thread() is self._thread
+
+    @property
     def overhead(self) -> Overhead:
         """What the recording has cost so far."""
         return Overhead(
