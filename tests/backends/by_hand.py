@@ -14,6 +14,7 @@ from tests.backends.models import BACKEND, host
 
 Array = npt.NDArray[Any]
 Loss = Callable[[Any, Any], Any]  # one value per sample
+Step = Callable[[Any, Array], Any]  # outputs, losses of samples, gradients
 
 
 class Seen(NamedTuple):
@@ -38,11 +39,12 @@ class ByHand:
     def __init__(self, model: Any, loss: Loss, layers: list[str], rate: float) -> None:
         outputs = [model.get_layer(name).output for name in layers] + [model.output]
         self._model = keras.Model(model.input, outputs)  # the same layers: one pass gives all
-        self._loss, self._names, self._rate = loss, layers, rate
+        self._names, self._rate = layers, rate
+        self._step = _STEPS[BACKEND](self._model, loss)
 
     def step(self, x: Array, y: Array) -> Seen:
         """One step; the weights after it are those of the model."""
-        outputs, loss, gradients = _STEPS[BACKEND](self._model, self._loss, ops.convert_to_tensor(x), y)
+        outputs, loss, gradients = self._step(ops.convert_to_tensor(x), y)
         seen = [host(value) for value in outputs]
         found = Seen(seen[-1], host(loss), dict(zip(self._names, seen, strict=False)), [host(g) for g in gradients])
         for variable, gradient in zip(self._model.trainable_variables, found.gradients, strict=True):
@@ -50,41 +52,50 @@ class ByHand:
         return found
 
 
-def _tensorflow(model: Any, loss: Loss, x: Any, y: Array) -> Any:
+def _tensorflow(model: Any, loss: Loss) -> Step:
     import tensorflow as tf
 
-    with tf.GradientTape() as tape:
-        outputs = model(x, training=True)
-        each = loss(y, outputs[-1])
-        total = tf.reduce_mean(each)
-    return outputs, each, tape.gradient(total, [variable.value for variable in model.trainable_variables])
+    def step(x: Any, y: Array) -> Any:
+        with tf.GradientTape() as tape:
+            outputs = model(x, training=True)
+            each = loss(y, outputs[-1])
+            total = tf.reduce_mean(each)
+        return outputs, each, tape.gradient(total, [variable.value for variable in model.trainable_variables])
+
+    return step
 
 
-def _jax(model: Any, loss: Loss, x: Any, y: Array) -> Any:
+def _jax(model: Any, loss: Loss) -> Step:
     import jax
 
-    others = [variable.value for variable in model.non_trainable_variables]
-
-    def total(trained: Any) -> Any:
+    def total(trained: Any, others: Any, x: Any, y: Any) -> Any:
         outputs, after = model.stateless_call(trained, others, x, training=True)
         each = loss(y, outputs[-1])
         return each.mean(), (outputs, each, after)
 
-    values = [variable.value for variable in model.trainable_variables]
-    (_, (outputs, each, after)), gradients = jax.value_and_grad(total, has_aux=True)(values)
-    for variable, value in zip(model.non_trainable_variables, after, strict=True):
-        variable.assign(value)
-    return outputs, each, gradients
+    compiled = jax.jit(jax.value_and_grad(total, has_aux=True))
+
+    def step(x: Any, y: Array) -> Any:
+        groups = ([each.value for each in part] for part in (model.trainable_variables, model.non_trainable_variables))
+        (_, (outputs, each, after)), gradients = compiled(*groups, x, y)
+        for variable, value in zip(model.non_trainable_variables, after, strict=True):
+            variable.assign(value)
+        return outputs, each, gradients
+
+    return step
 
 
-def _torch(model: Any, loss: Loss, x: Any, y: Array) -> Any:
+def _torch(model: Any, loss: Loss) -> Step:
     import torch
 
-    values = [variable.value for variable in model.trainable_variables]
-    outputs = model(x, training=True)
-    each = loss(y, outputs[-1])
-    gradients = torch.autograd.grad(each.mean(), values)
-    return [value.detach() for value in outputs], each.detach(), gradients
+    def step(x: Any, y: Array) -> Any:
+        values = [variable.value for variable in model.trainable_variables]
+        outputs = model(x, training=True)
+        each = loss(y, outputs[-1])
+        gradients = torch.autograd.grad(each.mean(), values)
+        return [value.detach() for value in outputs], each.detach(), gradients
+
+    return step
 
 
-_STEPS: dict[str, Any] = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+_STEPS: dict[str, Callable[[Any, Loss], Step]] = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

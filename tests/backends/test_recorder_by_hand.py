@@ -47,7 +47,7 @@ def state(model: Any) -> list[Array]:
 
 MODES: dict[str, list[dict[str, Any]]] = {
     "tensorflow": [{}, {"jit_compile": False}, {"run_eagerly": True}],
-    "jax": [{}, {"run_eagerly": True}],
+    "jax": [{}],
     "torch": [{}],
 }
 

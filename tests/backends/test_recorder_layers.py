@@ -263,7 +263,7 @@ def test_attention(tmp_path: Path) -> None:
     assert set(rows(tmp_path / "run", "activations")["path"]) == {"attention"}  # not those inside it
 
     def projected(name: str) -> Array:
-        return np.add(np.einsum("btd,dhk->bthk", SEQUENCES, named[f"{name}/kernel"]), named[f"{name}/bias"])
+        return np.asarray(np.einsum("btd,dhk->bthk", SEQUENCES, named[f"{name}/kernel"]) + named[f"{name}/bias"])
 
     query, key, value = (projected(name) for name in ("query", "key", "value"))
     scores = np.einsum("bqhk,bthk->bhqt", query, key) / 2.0
