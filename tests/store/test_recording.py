@@ -408,10 +408,10 @@ def test_ctrl_c_while_flushing_harms_nothing(tmp_path: Path) -> None:
     with Recording(tmp_path / "run") as recording:
         go = held_up(recording)
         recording.put(samples_of(0), 1000)
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             recording.flush()
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             recording.close()
         go.set()
