@@ -1,6 +1,5 @@
 """Recording: what is put comes out, whatever fails, and the thread that puts never waits for nothing."""
 
-import os
 import signal
 import subprocess
 import sys
