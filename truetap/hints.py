@@ -18,11 +18,9 @@ def hints(model: Any, outputs: Outputs, losses: list[OutputLoss]) -> dict[str, H
     """A hint for each output by name: its loss, `from_logits`, and the activation that makes it."""
     by_name: dict[str, Any] = {}
     for each in losses:
-        place: Any = outputs.shape
-        for key in each.path:
-            place = place[key]
-        if isinstance(place, str):
-            by_name[place] = each.loss
+        name = outputs.name_at(each.path)
+        if isinstance(name, str):
+            by_name[name] = each.loss
     found = {}
     for name in outputs.names:
         loss = by_name.get(name)

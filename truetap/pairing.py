@@ -42,6 +42,13 @@ class Outputs:
         by_path = flatten(y_pred)
         return {name: by_path[path] for name, path in zip(self.names, self.paths, strict=True)}
 
+    def name_at(self, path: tuple[str | int, ...]) -> Any:
+        """The name of the output at a path of keys; of a path that ends early, the names below it."""
+        place = self.shape
+        for key in path:
+            place = place[key]
+        return place
+
     def pack(self, by_name: Mapping[str, Any]) -> Any:
         """The inverse: values by name in the model's own structure; None where there is none."""
         return unflatten(self.shape, by_name)

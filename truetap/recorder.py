@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,11 +127,6 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._spent: dict[str, float] = {}
 
     # --- Keras' hooks --------------------------------------------------------------------------------------------
-
-    def set_model(self, model: Any) -> None:
-        super().set_model(model)
-        for session in [each for each in self._sessions if not each.open]:
-            self._sessions.remove(session)
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._begin("fit", "train", calling_list())
@@ -481,7 +476,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             backend=current().name,
             notices=tuple(self._said),
         )
-        return {"collect": replace(about).to_json()}
+        return {"collect": about.to_json()}
 
     def _say(self, *texts: str) -> None:
         _warn(self._new(texts))

@@ -15,7 +15,15 @@ from keras import ops
 from truetap.backends.keras_private import OutputLoss, keras_mask
 from truetap.structure import is_nested
 
-__all__ = ["SampleLosses", "broadcast_said", "sample_losses"]
+__all__ = [
+    "SampleLosses",
+    "broadcast_said",
+    "fitted",
+    "lies_over",
+    "per_sample",
+    "reduces_itself",
+    "sample_losses",
+]
 
 
 @dataclass(slots=True)
@@ -58,13 +66,13 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
         values, valid = _element_losses(each.loss, truth, pred, mask)
         if _unaligned(truth, pred):
             found.unaligned.append((each.loss, len(truth.shape)))
-        trouble = _trouble(each.loss, values, pred)
+        trouble = reduces_itself(each.loss, values, pred)
         if trouble is not None:
             found.said.append(trouble)
             if len(values.shape) == 0 or values.shape[0] != pred.shape[0]:
                 return SampleLosses(said=found.said)
         factor = 1.0 if each.weight is None else each.weight
-        unweighted = _per_sample(values, valid)
+        unweighted = per_sample(values, valid)
         found.outputs[each.path] = unweighted
         found.total = _plus(found.total, unweighted * factor)
         weight = None if weights is None else _at(weights, each.path)
@@ -94,9 +102,9 @@ def _element_losses(loss: Any, y_true: Any, y_pred: Any, mask: Any) -> tuple[Any
     out_mask = keras_mask(values)  # such as ignore_class
     valid = None
     for candidate in (in_mask, out_mask):
-        fitted = None if candidate is None else _fitted(ops.cast(candidate, values.dtype), values)
-        if fitted is not None:
-            valid = fitted if valid is None else valid * fitted
+        mask = None if candidate is None else fitted(ops.cast(candidate, values.dtype), values)
+        if mask is not None:
+            valid = mask if valid is None else valid * mask
     return ops.convert_to_tensor(values), valid
 
 
@@ -107,7 +115,15 @@ def _keep_logits(value: Any, dtype: str) -> Any:
     return ops.convert_to_tensor(value, dtype=dtype)
 
 
-def _fitted(mask: Any, values: Any) -> Any:
+def lies_over(mask: Any, value: Any) -> bool:
+    """Whether a mask lies over the leading axes of an output; unknown extents fit anything."""
+    shape, extent = tuple(value.shape), tuple(mask.shape)
+    if len(extent) > len(shape):
+        return False
+    return all(a is None or b is None or a == b for a, b in zip(extent, shape, strict=False))
+
+
+def fitted(mask: Any, values: Any) -> Any:
     """The mask in the rank of the values, or None where the loss has already averaged over it."""
     if len(mask.shape) == len(values.shape) + 1 and mask.shape[-1] == 1:
         mask = ops.squeeze(mask, axis=-1)
@@ -118,7 +134,8 @@ def _fitted(mask: Any, values: Any) -> Any:
     return ops.broadcast_to(mask, ops.shape(values))
 
 
-def _per_sample(values: Any, valid: Any) -> Any:
+def per_sample(values: Any, valid: Any) -> Any:
+    """The mean over each sample's own elements that are valid; shape (n,)."""
     if len(values.shape) == 1 and valid is None:
         return values
     axes = tuple(range(1, len(values.shape)))
@@ -131,9 +148,9 @@ def _per_sample(values: Any, valid: Any) -> Any:
 
 def _weighted(values: Any, valid: Any, weight: Any) -> Any:
     if weight is None:
-        return _per_sample(values, valid)
-    weight = _fitted(ops.cast(weight, values.dtype), values)
-    return None if weight is None else _per_sample(values * weight, valid)
+        return per_sample(values, valid)
+    weight = fitted(ops.cast(weight, values.dtype), values)
+    return None if weight is None else per_sample(values * weight, valid)
 
 
 def broadcast_said(loss: Any, true_rank: int) -> str | None:
@@ -159,7 +176,8 @@ def _unaligned(y_true: Any, y_pred: Any) -> bool:
     return set(by_rank) == {1, 2} and by_rank[2].shape[-1] == 1
 
 
-def _trouble(loss: Any, values: Any, y_pred: Any) -> str | None:
+def reduces_itself(loss: Any, values: Any, y_pred: Any) -> str | None:
+    """What to say of a loss that has no value per sample; None of one that has."""
     shape, pred_shape = tuple(values.shape), tuple(y_pred.shape)
     if len(shape) == 0 or (shape[0] is not None and pred_shape[0] is not None and shape[0] != pred_shape[0]):
         return (

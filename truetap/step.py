@@ -20,7 +20,7 @@ from truetap.errors import DataError
 from truetap.hints import hints
 from truetap.observe import observed
 from truetap.pairing import Outputs, declared_outputs, pair
-from truetap.sample_loss import SampleLosses, broadcast_said, sample_losses
+from truetap.sample_loss import SampleLosses, broadcast_said, lies_over, sample_losses
 from truetap.tasks import Hint
 
 __all__ = ["PairStep"]
@@ -64,7 +64,7 @@ class PairStep:
         if found.total is not None:
             results["loss"] = found.total
             if len(outputs.names) > 1:
-                results |= {column("loss", _joined(path, outputs)): value for path, value in found.outputs.items()}
+                results |= {column("loss", str(outputs.name_at(path))): value for path, value in found.outputs.items()}
         if found.weighted is not None:
             results["weighted_loss"] = found.weighted
         backend = current()
@@ -104,7 +104,7 @@ class PairStep:
             mask = keras_mask(value)
             dense[name], ragged = current().dense(value)
             mask = ragged if mask is None else mask
-            if mask is not None and not _fits(mask, dense[name]):
+            if mask is not None and not lies_over(mask, dense[name]):
                 mask = None  # a mask of the inputs that an averaging layer handed on: it masks nothing here
             of_labels = y_masks.get(name)
             if of_labels is not None:
@@ -151,14 +151,6 @@ class PairStep:
             return SampleLosses(said=list(self._failed))
 
 
-def _fits(mask: Any, value: Any) -> bool:
-    """Whether a mask lies over the leading axes of an output; unknown extents fit anything."""
-    shape, extent = tuple(value.shape), tuple(mask.shape)
-    if len(extent) > len(shape):
-        return False
-    return all(a is None or b is None or a == b for a, b in zip(extent, shape, strict=False))
-
-
 def _lengthened(labels: Any, like: Any) -> Any:
     """Ragged labels, or their mask, padded on to the length of the output they belong to."""
     if labels is None or len(labels.shape) < 2 or len(like.shape) < len(labels.shape):
@@ -173,11 +165,3 @@ def _lengthened(labels: Any, like: Any) -> Any:
 
 def _ran(path: str, watched: Mapping[str, Any]) -> bool:
     return path in watched or any(key.startswith((f"{path}/", f"{path}#")) for key in watched)
-
-
-def _joined(path: tuple[str | int, ...], outputs: Outputs) -> str:
-    """The name of the output at a path of keys."""
-    value = outputs.shape
-    for key in path:
-        value = value[key]
-    return str(value)

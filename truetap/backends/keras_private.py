@@ -10,7 +10,6 @@ tensor, not on it) | 3.15.1 |
 | `CompileLoss._flat_losses` and `.build` replaced for the time of a step | each loss as Keras calls it | 3.15.1 |
 | `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.15.1 |
 | `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.15.1 |
-| `JAXTrainer._jax_state` read | whether the model's values are elsewhere while `fit` runs | 3.15.1 |
 
 A name that Keras moves raises `ModelError` with that name, not a wrong number.
 """

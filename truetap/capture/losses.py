@@ -14,6 +14,7 @@ from keras import ops
 
 from truetap.backends.keras_private import OutputLoss, keras_mask, watched_losses
 from truetap.observe import replaced
+from truetap.sample_loss import fitted, per_sample, reduces_itself
 
 __all__ = ["LossCall", "loss_calls", "share_of_samples"]
 
@@ -80,27 +81,18 @@ def share_of_samples(call: LossCall) -> tuple[Any, Any]:
     Raises:
         ValueError: The loss has no value per sample, or weights or masks that don't fit.
     """
-    values = call.values
-    shape = tuple(values.shape)
-    rows = call.y_pred.shape[0]
-    if not shape or (shape[0] is not None and rows is not None and shape[0] != rows):
-        raise ValueError(
-            f"The loss {call.loss.loss.name!r} reduces the batch itself (it returned shape {shape} for outputs of "
-            f"shape {tuple(call.y_pred.shape)}), so there is no loss per sample, and sample weights lose their "
-            "meaning in it. Return one value per sample: average over axis=-1 only."
-        )
-    values = ops.stop_gradient(ops.convert_to_tensor(values))
+    trouble = reduces_itself(call.loss.loss, call.values, call.y_pred)
+    if trouble is not None:
+        raise ValueError(trouble)
+    values = ops.stop_gradient(ops.convert_to_tensor(call.values))
     valid = None
     for mask in (keras_mask(call.y_pred), keras_mask(call.values)):
         if mask is not None:
-            fitted = _fitted(ops.cast(mask, values.dtype), values)
-            valid = fitted if valid is None else valid * fitted
-    weight = None if call.sample_weight is None else _fitted(ops.cast(call.sample_weight, values.dtype), values)
-    axes = tuple(range(1, len(shape)))
-    if valid is None:
-        loss = ops.mean(values, axis=axes) if axes else values
-    else:
-        loss = ops.divide_no_nan(_sum(values * valid, axes), _sum(valid, axes)) if axes else values * valid
+            over = _over(mask, values)
+            valid = over if valid is None else valid * over
+    weight = None if call.sample_weight is None else _over(call.sample_weight, values)
+    axes = tuple(range(1, len(values.shape)))
+    loss = per_sample(values, valid)
     reduction = call.loss.loss.reduction
     averaged = reduction in ("sum_over_batch_size", "mean")
     if valid is None and weight is None and (averaged or reduction == "mean_with_sample_weight"):
@@ -136,15 +128,12 @@ def _size(values: Any) -> Any:
     return ops.cast(ops.prod(extents), values.dtype)
 
 
-def _fitted(factor: Any, values: Any) -> Any:
+def _over(factor: Any, values: Any) -> Any:
     """A mask or weight in the rank and shape of the values."""
-    if len(factor.shape) == len(values.shape) + 1 and factor.shape[-1] == 1:
-        factor = ops.squeeze(factor, axis=-1)
-    if len(factor.shape) > len(values.shape):
+    over = fitted(ops.cast(factor, values.dtype), values)
+    if over is None:
         raise ValueError(
             f"A mask or weight of shape {tuple(factor.shape)} lies over losses of shape {tuple(values.shape)}, which "
             "were averaged before it could be applied: there is no loss per sample."
         )
-    while len(factor.shape) < len(values.shape):
-        factor = ops.expand_dims(factor, axis=-1)
-    return ops.broadcast_to(factor, ops.shape(values))
+    return over

@@ -24,6 +24,7 @@ from truetap.errors import DataError
 from truetap.hints import hints
 from truetap.observe import observed, replaced
 from truetap.pairing import Outputs, declared_outputs, pair
+from truetap.sample_loss import lies_over
 from truetap.structure import is_nested, map_leaves, skeleton
 from truetap.taps import Outputs as OutputsTap
 from truetap.tasks import Hint
@@ -159,11 +160,11 @@ class Watch:
             self.seen[column("y_pred", name)] = ops.stop_gradient(dense)
             mask = keras_mask(value)
             mask = ragged if mask is None else mask
-            if mask is not None and _lies_over(mask, dense):
+            if mask is not None and lies_over(mask, dense):
                 self.seen[column("mask", name)] = mask
         by_name: dict[str, list[LossCall]] = {}
         for call in calls:
-            by_name.setdefault(_name(call.loss.path, outputs), []).append(call)
+            by_name.setdefault(str(outputs.name_at(call.loss.path)), []).append(call)
         first = {name: several[0] for name, several in by_name.items()}
         self._keep_labels(y, outputs, first)
         self._keep_weights(sample_weight, first, outputs)
@@ -277,20 +278,6 @@ def owner(key: str, layers: Mapping[str, Any]) -> str | None:
         base = path.rpartition("#")[0] if "#" in path.rpartition("/")[2] else ""
         path = base or path.rpartition("/")[0]
     return None
-
-
-def _name(path: tuple[str | int, ...], outputs: Outputs) -> str:
-    place: Any = outputs.shape
-    for key in path:
-        place = place[key]
-    return str(place)
-
-
-def _lies_over(mask: Any, value: Any) -> bool:
-    extents, shape = tuple(mask.shape), tuple(value.shape)
-    if len(extents) > len(shape):
-        return False
-    return all(a is None or b is None or a == b for a, b in zip(extents, shape, strict=False))
 
 
 def inputs_of(data: Any) -> Any:

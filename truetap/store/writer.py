@@ -85,7 +85,7 @@ class RunWriter:
         self._rows_lost = False
         self._closed = False
         checked = checked_metadata(metadata or {})
-        wait_for(Path(path))
+        wait_for(self.path)
         self._folder = RunFolder(self.path, append=append)
         try:
             self._manifest = self._begin(self._folder.manifest, checked)
@@ -165,10 +165,10 @@ class RunWriter:
             return
         try:
             self.finish(complete=complete)
-            if compact:
-                self._compact()
-        finally:
+        except BaseException:
             self._folder.release()
+            raise
+        self.compact_and_release(compact=compact)
 
     def finish(self, *, complete: bool = True) -> None:
         """The first part of `close`: all is committed and the run is ended, but this process still has it.
