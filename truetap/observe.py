@@ -13,7 +13,7 @@ from typing import Any
 
 from truetap.structure import flatten, map_leaves
 
-__all__ = ["observed", "replaced"]
+__all__ = ["observed", "owner", "replaced"]
 
 
 @contextmanager
@@ -73,3 +73,14 @@ def observed(
                 del vars(layer)["call"]
             else:
                 vars(layer)["call"] = before[path]
+
+
+def owner(key: str, layers: Mapping[str, Any]) -> str | None:
+    """The layer, of all that are watched, whose call a key names (`path`, `path#1`, `path/0`, `path#1/0`); or None."""
+    path = key
+    while path:
+        if path in layers:
+            return path
+        base = path.rpartition("#")[0] if "#" in path.rpartition("/")[2] else ""
+        path = base or path.rpartition("/")[0]
+    return None

@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from truetap.about import About
@@ -34,13 +33,12 @@ from truetap.capture.session import Session, calling_list
 from truetap.capture.step import RecordedStep
 from truetap.errors import ModelError, RecordingWarning, RunExistsError, StoreError, TapError
 from truetap.identified import recorded_ids
-from truetap.schedule import PHASES
 from truetap.store import Recording, Rows, RunReader, in_background, wait_for
 from truetap.taps import Outputs, Tap, Updates, Weights
 
 __all__ = ["Recorder"]
 
-Array = npt.NDArray[Any]
+_ALONE = ("train", "test", "predict")  # the phases that a call of its own can have; "val" is within `fit`
 
 
 @dataclass
@@ -204,10 +202,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}.")
         session = self._open(model, "attach", None)
         self._clock.epoch = self._last_epoch = max(epoch, self._last_epoch + 1) if self._last_epoch >= 0 else epoch
-        phases = [phase for phase in PHASES if phase != "val" and (phase == "predict" or model.compiled)]
-        for phase in phases:
-            if phase != "train":
-                self._clock.begin_pass(phase)
+        for phase in _ALONE:
             self._install(session, phase)
             self._restart(phase)
         try:
@@ -215,7 +210,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         except BaseException:
             session.abort()
             raise
-        for phase in phases:
+        for phase in _ALONE:
             if not session.remove(phase):
                 self._say(f"The model was compiled anew inside attach(): what came then in {phase!r} is not recorded.")
             self._end_pass(phase)
@@ -223,12 +218,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def begin_epoch(self) -> None:
         """Inside `attach`: what is recorded from now on belongs to the next epoch."""
-        for phase in ("train", "test", "predict"):
+        for phase in _ALONE:
             self._end_pass(phase)
         self._clock.epoch = self._last_epoch = self._clock.epoch + 1
-        for phase in ("train", "test", "predict"):
-            if phase != "train":
-                self._clock.begin_pass(phase)
+        for phase in _ALONE:
             self._restart(phase)
 
     def finish(self) -> None:
@@ -249,8 +242,6 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _begin(self, kind: str, phase: str, owner: Any) -> None:
         session = self._open(self._model, kind, owner)
-        if phase != "train":
-            self._clock.begin_pass(phase)
         try:
             self._install(session, phase)
         except BaseException:

@@ -18,7 +18,7 @@ from truetap.backends import current
 from truetap.backends.keras_private import OutputLoss, keras_mask, output_losses
 from truetap.errors import DataError
 from truetap.hints import hints
-from truetap.observe import observed
+from truetap.observe import observed, owner
 from truetap.pairing import Outputs, declared_outputs, pair
 from truetap.sample_loss import SampleLosses, broadcast_said, lies_over, sample_losses
 from truetap.tasks import Hint
@@ -69,7 +69,8 @@ class PairStep:
             results["weighted_loss"] = found.weighted
         backend = current()
         results |= {f"layers/{path}": backend.dense(value)[0] for path, value in watched.items()}
-        idle = [path for path in self.layers if not _ran(path, watched)]
+        called = {owner(key, self.layers) for key in watched}
+        idle = [path for path in self.layers if path not in called]
         if idle:
             found.said.append(f"These layers were selected and did not run in this forward pass: {', '.join(idle)}.")
         self.said = found.said
@@ -161,7 +162,3 @@ def _lengthened(labels: Any, like: Any) -> Any:
     if len(rest.shape) > 2:
         rest = rest[..., : labels.shape[-1]]
     return keras.ops.concatenate([labels, keras.ops.cast(keras.ops.zeros_like(rest), labels.dtype)], axis=1)
-
-
-def _ran(path: str, watched: Mapping[str, Any]) -> bool:
-    return path in watched or any(key.startswith((f"{path}/", f"{path}#")) for key in watched)

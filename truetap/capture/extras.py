@@ -26,7 +26,8 @@ from keras import ops
 
 from truetap.backends import current
 from truetap.capture.plan import Chosen, Plan
-from truetap.capture.watch import Watch, inputs_of, owner
+from truetap.capture.watch import Watch, inputs_of
+from truetap.observe import owner
 from truetap.reducers import SEPARATOR, State, reduce_all
 from truetap.structure import flatten
 from truetap.taps import Outputs

@@ -45,13 +45,11 @@ class Clock:
         self.steps[phase] = self.steps.get(phase, 0) + 1
         self.batch[phase] = self.batch.get(phase, 0) + 1
 
-    def begin_pass(self, phase: str) -> None:
-        """Begins a pass of "test" or "predict"."""
-        self.passes[phase] = self.passes.get(phase, 0) + 1
-
     def begin(self, phase: str) -> None:
-        """Begins an epoch, or a pass, of a phase."""
+        """Begins an epoch of "train" or "val", or the next pass of "test" or "predict"."""
         self.batch[phase] = 0
+        if phase in ("test", "predict"):
+            self.passes[phase] = self.passes.get(phase, 0) + 1
 
 
 class Feed:
@@ -142,7 +140,7 @@ class Feed:
         """Takes the variables that are wanted once an epoch, after its last step."""
         at = self._clock.at(self._plan.phase)
         last = {**at, "step": at["step"] - 1, "batch": at["batch"] - 1}
-        chosen = [each for each in self._around if each.tap.per_epoch and each.tap.kind != "updates"]
+        chosen = [each for each in self._around if _at_epoch_end(each)]
         chosen = [each for each in chosen if each.tap.epochs is None or at["epoch"] in each.tap.epochs]
         if not chosen or at["batch"] == 0:
             return
@@ -153,7 +151,7 @@ class Feed:
 
     def _read_variables(self, kept: Kept, due: set[int], read: Callable[[Any], Any]) -> None:
         for each in self._around:
-            if each.place in due and not (each.tap.per_epoch and each.tap.kind != "updates"):
+            if each.place in due and not _at_epoch_end(each):
                 kept.variables[each.place] = {path: read(variable) for path, variable in each.members.items()}
         kept.before, self._before = self._before, {}
 
@@ -193,6 +191,11 @@ class Feed:
 
 _WITH_ROWS = ("fingerprint", "columns:", "print:", "x:", "y_pred", "loss")
 _PER_SAMPLE = {"samples", "inputs", "activations", "activation_gradients"}
+
+
+def _at_epoch_end(each: Chosen) -> bool:
+    """Whether a tap of variables is read after an epoch's last step; an update is of one step, the first."""
+    return bool(each.tap.per_epoch) and each.tap.kind != "updates"
 
 
 def _wanted(name: str, due: set[int]) -> bool:

@@ -8,7 +8,7 @@ the backend hands out with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,14 +22,14 @@ from truetap.capture.losses import LossCall, loss_calls, share_of_samples
 from truetap.capture.plan import Plan
 from truetap.errors import DataError
 from truetap.hints import hints
-from truetap.observe import observed, replaced
+from truetap.observe import observed, owner, replaced
 from truetap.pairing import Outputs, declared_outputs, pair
 from truetap.sample_loss import lies_over
 from truetap.structure import is_nested, map_leaves, skeleton
 from truetap.taps import Outputs as OutputsTap
 from truetap.tasks import Hint
 
-__all__ = ["Learned", "Watch", "inputs_of", "owner"]
+__all__ = ["Learned", "Watch", "inputs_of"]
 
 
 @dataclass
@@ -267,17 +267,6 @@ class Watch:
                 gradient = current().dense(gradient)[0]
                 if path not in self.gradients:
                     self.gradients[path] = gradient if scale is None else gradient / ops.cast(scale, gradient.dtype)
-
-
-def owner(key: str, layers: Mapping[str, Any]) -> str | None:
-    """The layer, of all that are watched, whose call a key names (`path`, `path#1`, `path/0`, `path#1/0`); or None."""
-    path = key
-    while path:
-        if path in layers:
-            return path
-        base = path.rpartition("#")[0] if "#" in path.rpartition("/")[2] else ""
-        path = base or path.rpartition("/")[0]
-    return None
 
 
 def inputs_of(data: Any) -> Any:
