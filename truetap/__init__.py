@@ -17,6 +17,7 @@ from truetap.errors import (
     IdError,
     LayerError,
     LengthError,
+    LossError,
     ModelError,
     NotRecordedError,
     RecordingWarning,
@@ -32,10 +33,13 @@ from truetap.errors import (
 )
 
 if TYPE_CHECKING:
-    from truetap import reducers
+    from truetap import losses, reducers
+    from truetap.agreement import Agreement, compare_with_fit
     from truetap.alignment import Alignment, check_alignment
+    from truetap.epoch_values import EpochLoss, EpochMetric
     from truetap.evaluation import Evaluation
     from truetap.identified import with_ids
+    from truetap.loss_checks import LossReport, check_loss
     from truetap.pairs import collect, ground_truth, stream
     from truetap.recorder import Recorder
     from truetap.run import Run, open  # noqa: A004
@@ -48,49 +52,64 @@ if TYPE_CHECKING:
         Inputs,
         OptimizerState,
         Outputs,
+        Tapped,
         Updates,
         Weights,
     )
+    from truetap.tapping import tap
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "ActivationGradients": "truetap.taps",
     "Activations": "truetap.taps",
+    "Agreement": "truetap.agreement",
     "Alignment": "truetap.alignment",
+    "EpochLoss": "truetap.epoch_values",
+    "EpochMetric": "truetap.epoch_values",
     "Evaluation": "truetap.evaluation",
     "Gradients": "truetap.taps",
     "Inputs": "truetap.taps",
+    "LossReport": "truetap.loss_checks",
     "OptimizerState": "truetap.taps",
     "Outputs": "truetap.taps",
     "Recorder": "truetap.recorder",
     "Run": "truetap.run",
     "Samples": "truetap.samples",
+    "Tapped": "truetap.taps",
     "Updates": "truetap.taps",
     "Weights": "truetap.taps",
     "check_alignment": "truetap.alignment",
+    "check_loss": "truetap.loss_checks",
     "collect": "truetap.pairs",
+    "compare_with_fit": "truetap.agreement",
     "ground_truth": "truetap.pairs",
     "open": "truetap.run",
     "select": "truetap.selection",
     "stream": "truetap.pairs",
+    "tap": "truetap.tapping",
     "with_ids": "truetap.identified",
 }
 
 __all__ = [
     "ActivationGradients",
     "Activations",
+    "Agreement",
     "Alignment",
     "DamagedRunError",
     "DataEndedEarly",
     "DataError",
     "DataWarning",
+    "EpochLoss",
+    "EpochMetric",
     "Evaluation",
     "Gradients",
     "IdError",
     "Inputs",
     "LayerError",
     "LengthError",
+    "LossError",
+    "LossReport",
     "ModelError",
     "NotRecordedError",
     "OptimizerState",
@@ -103,6 +122,7 @@ __all__ = [
     "StoreError",
     "StructureError",
     "TapError",
+    "Tapped",
     "TaskError",
     "TruetapError",
     "TruetapWarning",
@@ -112,22 +132,27 @@ __all__ = [
     "Weights",
     "__version__",
     "check_alignment",
+    "check_loss",
     "collect",
+    "compare_with_fit",
     "ground_truth",
+    "losses",
     "open",
     "reducers",
     "select",
     "stream",
+    "tap",
     "with_ids",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "reducers":
-        return importlib.import_module("truetap.reducers")
+    if name in ("losses", "reducers"):
+        return importlib.import_module(f"truetap.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'truetap' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return found  # the next look finds it without coming here
 
 
 def __dir__() -> list[str]:

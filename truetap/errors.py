@@ -9,6 +9,7 @@
     │   └── DataEndedEarly       fewer batches than asked for; carries what was collected
     ├── ModelError               the model can't be run: not Keras', not built, not callable
     ├── LayerError               a layer selection matches nothing, or can't be observed
+    ├── LossError                a loss that can't be what it should be, or that computes something else
     ├── TapError                 a tap, schedule or reducer that can't be what was asked for
     ├── TaskError                labels or metrics were asked for that the values don't have
     │   └── UnknownMetricError   a metric that an evaluation doesn't have
@@ -41,6 +42,7 @@ __all__ = [
     "IdError",
     "LayerError",
     "LengthError",
+    "LossError",
     "ModelError",
     "NotRecordedError",
     "RecordingWarning",
@@ -99,6 +101,10 @@ class ModelError(TruetapError, ValueError):
 
 class LayerError(TruetapError, ValueError):
     """A layer selection matches nothing, or names a layer that can't be observed."""
+
+
+class LossError(TruetapError, ValueError):
+    """A loss can't be computed as it was asked for, or computes something else than it seems to."""
 
 
 class TapError(TruetapError, ValueError):

@@ -7,13 +7,13 @@ twice has two entries, `shared` and `shared#1`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from truetap.structure import flatten, map_leaves
 
-__all__ = ["observed", "owner", "replaced"]
+__all__ = ["applied", "observed", "owner", "replaced"]
 
 
 @contextmanager
@@ -28,6 +28,29 @@ def replaced(owner: Any, **attributes: Any) -> Iterator[None]:
         for name in attributes:
             own.pop(name, None)
         own.update(before)
+
+
+@contextmanager
+def applied(model: Any, optimizer: Any, given: Callable[[Sequence[Any], Sequence[Any]], None]) -> Iterator[None]:
+    """Tells `given` inside the block which gradients reach an optimizer, and their variables, before it applies them.
+
+    Args:
+        model: Whose trainable variables are meant where the optimizer isn't told.
+        optimizer: A Keras optimizer, or None: then nothing is watched.
+        given: Takes gradients (None where there is none) and variables.
+    """
+    if optimizer is None:
+        yield
+        return
+    apply = optimizer.apply
+
+    def watched(gradients: Any, trainable_variables: Any = None) -> Any:
+        gradients = list(gradients)
+        given(gradients, list(model.trainable_variables if trainable_variables is None else trainable_variables))
+        return apply(gradients, trainable_variables)
+
+    with replaced(optimizer, apply=watched):
+        yield
 
 
 @contextmanager

@@ -2,54 +2,47 @@
 
 It taps the step that Keras compiles anyway: no second forward pass, no eager execution, nothing of
 Keras patched. Cost: what leaves the step beside Keras' own results is handed to a writer's thread in
-microseconds; see `benchmarks/overhead.py` for ratios. Not to be used for a custom loop that never calls
-Keras' `train_step`.
+microseconds; see `benchmarks/overhead.py` for ratios. A loop that never calls Keras' `train_step` is recorded by
+`Recorder.step`.
 """
 
 from __future__ import annotations
 
-import operator
 import os
-import threading
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import keras
 import numpy as np
 import pyarrow as pa
 
-from truetap.about import About
-from truetap.backends import current
+from truetap.backends.loops import loops
 from truetap.backends.training import training
-from truetap.capture.feed import Clock, Feed
-from truetap.capture.host import Kept, StepRows
-from truetap.capture.plan import Plan
-from truetap.capture.resume import clock_of
+from truetap.capture.book import Book
 from truetap.capture.session import Session, calling_list
-from truetap.capture.step import RecordedStep
-from truetap.errors import ModelError, RecordingWarning, RunExistsError, StoreError, TapError
-from truetap.identified import recorded_ids
-from truetap.store import Recording, Rows, RunReader, in_background, wait_for
-from truetap.taps import Outputs, Tap, Updates, Weights
+from truetap.errors import ModelError, TapError
+from truetap.loop.loop import PHASES_OF_LOOPS, Loop
+from truetap.loop.step import LoopStep
+from truetap.schedule import PHASES
+from truetap.store import Rows, in_background, wait_for
+from truetap.taps import Outputs, Tap
 
 __all__ = ["Recorder"]
 
 _ALONE = ("train", "test", "predict")  # the phases that a call of its own can have; "val" is within `fit`
 
 
-@dataclass
-class _Tapped:
-    """A phase of a model, ready to be recorded; reused by later calls of `fit` while the model is compiled as it is."""
+@dataclass(frozen=True)
+class PassSoFar:
+    """How far an epoch, or a pass of another phase, has come: its number, its steps, whether recording has failed."""
 
-    made_for: tuple[Any, ...]
-    options: tuple[Any, ...]
-    step: RecordedStep
-    feed: Feed
-    function: Any
+    epoch: int
+    steps: int
+    failed: bool
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -102,27 +95,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             raise TapError(f"when_full= is 'block' or 'drop'. Received: when_full={when_full!r}.")
         self.path = os.fspath(path)
         self.taps = _checked(taps)
-        self._options: dict[str, Any] = {
-            "flush_seconds": flush_seconds,
-            "queue_bytes": queue_bytes,
-            "when_full": when_full,
-        }
-        self._on_error = on_error
-        self._append = resume
-        self._clock = Clock()
-        self._last_epoch = -1
-        self._check_path(resume)
-        self._recording: Recording | None = None
-        self._stopping = threading.RLock()
-        self._is_stopping = False
-        self._failed = False
+        options = {"flush_seconds": flush_seconds, "queue_bytes": queue_bytes, "when_full": when_full}
+        self._book = Book(self.path, self.taps, options, on_error, resume=resume)
         self._sessions: list[Session] = []
-        self._tapped: dict[str, _Tapped] = {}
-        self._rows = StepRows(self._announce, self._facts, recorded_ids)
-        self._together = self._rows.of
-        self._said: list[str] = []
-        self._history: list[dict[str, Any]] = []
-        self._spent: dict[str, float] = {}
+        self._loop = Loop(self._book, lambda model: self._open(model, "loop", None), self._close)
 
     # --- Keras' hooks --------------------------------------------------------------------------------------------
 
@@ -134,27 +110,17 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         if session is None:
             return
         if session.offset is None:
-            session.offset = 0 if epoch > self._last_epoch else self._last_epoch + 1 - epoch
-            self._history[-1] |= {"first_epoch": epoch + session.offset, "keras_first_epoch": epoch}
-        self._clock.epoch = self._last_epoch = epoch + session.offset
-        self._restart("train")
+            session.offset = 0 if epoch > self._book.last_epoch else self._book.last_epoch + 1 - epoch
+            self._book.history[-1] |= {"first_epoch": epoch + session.offset, "keras_first_epoch": epoch}
+        self._book.clock.epoch = self._book.last_epoch = epoch + session.offset
+        self._book.restart("train")
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         session = self._session
         if session is None or session.kind != "fit":
             return
-        self._end_pass("train")
-        names = list(logs or {})
-        if names:
-            values = [float((logs or {})[name]) for name in names]
-            columns = {
-                "phase": pa.array(["train"] * len(names), pa.string()),
-                "epoch": np.full(len(names), self._clock.epoch, np.int32),
-                "name": pa.array(names, pa.string()),
-                "value": np.asarray(values, np.float64),
-            }
-            part = ("train", self._clock.epoch)
-            self._put(lambda: [Rows("epochs", columns, part)], 64 * len(names))
+        self._book.end_pass("train")
+        self.note(logs or {})
 
     def on_train_end(self, logs: Any = None) -> None:
         self._end("train")
@@ -164,7 +130,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         session = self._session
         if session is not None and session.kind == "fit" and session.belongs_to(owner):
             self._install(session, "val")
-            self._restart("val")
+            self._book.restart("val")
             return
         self._begin("evaluate", "test", owner)
 
@@ -172,7 +138,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         session = self._session
         if session is not None and session.kind == "fit":
             session.remove("val")
-            self._end_pass("val")
+            self._book.end_pass("val")
             return
         self._end("test")
 
@@ -200,11 +166,14 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         """
         if not isinstance(model, keras.Model) or not model.compiled:
             raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}.")
+        self._loop.end()
         session = self._open(model, "attach", None)
-        self._clock.epoch = self._last_epoch = max(epoch, self._last_epoch + 1) if self._last_epoch >= 0 else epoch
+        self._book.clock.epoch = self._book.last_epoch = (
+            max(epoch, self._book.last_epoch + 1) if self._book.last_epoch >= 0 else epoch
+        )
         for phase in _ALONE:
             self._install(session, phase)
-            self._restart(phase)
+            self._book.restart(phase)
         try:
             yield self
         except BaseException:
@@ -212,26 +181,116 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             raise
         for phase in _ALONE:
             if not session.remove(phase):
-                self._say(f"The model was compiled anew inside attach(): what came then in {phase!r} is not recorded.")
-            self._end_pass(phase)
+                self._book.say(
+                    f"The model was compiled anew inside attach(): what came then in {phase!r} is not recorded."
+                )
+            self._book.end_pass(phase)
         self._close(session)
 
+    # --- a loop of one's own -------------------------------------------------------------------------------------
+
+    def step(self, model: Any, *, epoch: Any = None, phase: str = "train", optimizer: Any = None) -> LoopStep:
+        """One step of a loop that you wrote: `with recorder.step(model) as step: …`.
+
+        What the model and its optimizer do inside the block is seen as it is under `fit`; what the loop computes by
+        itself it says by `step.log(y_true=y, loss=per_sample, …)`. The block may stand around eager code, or inside the
+        function that you compile (`tf.function` without XLA, `jax.jit`), but not around the call of that
+        function, unless what the function returns is logged. The same tables are written as by `fit`.
+
+        End the run with `recorder.finish()`, or put the loop into `with recorder:`.
+
+        Args:
+            model: A built Keras model.
+            epoch: The epoch: a number, or a tensor where a compiled function gets it as an argument. None: it is
+                counted by `recorder.begin_epoch()`.
+            phase: "train", "val" or "test".
+            optimizer: The Keras optimizer that the loop applies; by default the one the model was compiled with.
+
+        Returns:
+            A `LoopStep`, to be entered once.
+
+        Raises:
+            ModelError: It is no Keras model, or not built.
+            TapError: There is no such phase, or something that the taps ask for can't leave this loop.
+
+        Example:
+            >>> import keras, numpy as np, tempfile
+            >>> import truetap as tt
+            >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+            >>> path, x, y = tempfile.mkdtemp(), np.ones((8, 3), "float32"), np.ones((8, 1), "float32")
+            >>> with tt.Recorder(path) as recorder:
+            ...     with recorder.step(model, phase="test") as step:
+            ...         error = keras.ops.convert_to_tensor(y) - model(x)
+            ...         step.log(y_true=y, loss=error**2)
+            >>> tt.open(path).samples().loss.shape
+            (8,)
+        """
+        if not isinstance(model, keras.Model) or not model.built:
+            raise ModelError(
+                f"recorder.step() takes a built Keras model. Received: {type(model).__name__}"
+                f"{' that is not built; call it on a batch first' if isinstance(model, keras.Model) else ''}."
+            )
+        if phase not in PHASES_OF_LOOPS:
+            raise TapError(
+                f"A step of a loop belongs to one of the phases {PHASES_OF_LOOPS}. Received: phase={phase!r}."
+            )
+        if optimizer is None:
+            optimizer = getattr(model, "optimizer", None)
+        return self._loop.step(model, phase, epoch, optimizer)
+
     def begin_epoch(self) -> None:
-        """Inside `attach`: what is recorded from now on belongs to the next epoch."""
-        for phase in _ALONE:
-            self._end_pass(phase)
-        self._clock.epoch = self._last_epoch = self._clock.epoch + 1
-        for phase in _ALONE:
-            self._restart(phase)
+        """Inside `attach` and in a loop: what is recorded from now on belongs to the next epoch."""
+        loops().settle()
+        self._book.begin_epoch(self._book.clock.epoch + 1, PHASES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.end(complete=error is None)
+        self.finish()
 
     def finish(self) -> None:
         """Waits until what was recorded is in its final files: small tables become Parquet after `fit` returns."""
+        self._loop.end()
         for session in list(self._sessions):
             if session.is_lost:
                 session.abort()
         if self._session is None:
-            self._stop_recording(complete=False)
+            self._book.stop(complete=False)
         wait_for(Path(self.path))
+
+    # --- for callbacks that read what was recorded ---------------------------------------------------------------
+
+    def recording(self, model: Any) -> str | None:
+        """Which call of a model is recorded now: "fit", "evaluate", "predict", "attach", "loop"; None if none is."""
+        session = self._session
+        return session.kind if session is not None and session.model is model else None
+
+    def pass_so_far(self, phase: str) -> PassSoFar:
+        """The latest epoch, or pass, of a phase; waits until all that was put of it can be read."""
+        recording = self._book.recording
+        if recording is not None:
+            recording.flush()
+            if recording.error is not None and not self._book.failed:
+                self._book.trouble(recording.error)
+        at = self._book.clock.at(phase)
+        return PassSoFar(at["epoch"], at["batch"], self._book.failed)
+
+    def note(self, values: Mapping[str, Any]) -> None:
+        """Adds values to the table `epochs`, for the epoch of training that ends."""
+        names = list(values)
+        if names:
+            columns = {
+                "phase": pa.array(["train"] * len(names), pa.string()),
+                "epoch": np.full(len(names), self._book.clock.epoch, np.int32),
+                "name": pa.array(names, pa.string()),
+                "value": np.asarray([float(values[name]) for name in names], np.float64),
+            }
+            part = ("train", self._book.clock.epoch)
+            self._book.put(lambda: [Rows("epochs", columns, part)], 64 * len(names))
 
     # --- sessions ------------------------------------------------------------------------------------------------
 
@@ -241,13 +300,14 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         return open_ones[-1] if open_ones else None
 
     def _begin(self, kind: str, phase: str, owner: Any) -> None:
+        self._loop.end()
         session = self._open(self._model, kind, owner)
         try:
             self._install(session, phase)
         except BaseException:
             session.abort()
             raise
-        self._restart(phase)
+        self._book.restart(phase)
 
     def _open(self, model: Any, kind: str, owner: Any) -> Session:
         left = self._session
@@ -257,15 +317,15 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         if not self._sessions:
             self.finish()  # what an interrupted call may have left to be done
         self._sessions.append(session)
-        self._history.append({"kind": kind, "after_epoch": self._last_epoch})
-        if self._recording is None:
-            self._start_recording(model)
+        self._book.history.append({"kind": kind, "after_epoch": self._book.last_epoch})
+        if self._book.recording is None:
+            self._book.start(model)
         return session
 
     def _install(self, session: Session, phase: str) -> None:
-        if not self._failed:
+        if not self._book.failed:
             model = session.model
-            function = training().once_built(model, phase, lambda: self._ready(model, phase).function)
+            function = training().once_built(model, phase, lambda: self._book.ready(model, phase).function)
             session.install(phase, function)
 
     def _end(self, phase: str) -> None:
@@ -274,224 +334,28 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             return
         session.remove(phase)
         if phase != "train":  # of fit, each epoch's end was seen
-            self._end_pass(phase)
+            self._book.end_pass(phase)
         self._close(session)
 
     def _close(self, session: Session) -> None:
         session.end()
         self._sessions.remove(session)
         if self._session is None:
-            self._stop_recording(complete=True)
+            self._book.stop(complete=True)
 
     def _interrupted(self, session: Session) -> None:
         """The call of a session has ended by an exception; told by whatever thread found its last trace gone."""
         if session in self._sessions:
             self._sessions.remove(session)
-        if self._session is not None or self._recording is None:
+        if self._session is not None or self._book.recording is None:
             return
-        if self._recording.is_this_thread:
-            in_background(Path(self.path), lambda: self._stop_recording(complete=False))
+        if self._book.recording.is_this_thread:
+            in_background(Path(self.path), lambda: self._book.stop(complete=False))
         else:
-            self._stop_recording(complete=False)
-
-    # --- phases --------------------------------------------------------------------------------------------------
-
-    def _ready(self, model: Any, phase: str) -> _Tapped:
-        made_for = (model, getattr(model, "_compile_loss", None), getattr(model, "optimizer", None))
-        options = (model.run_eagerly, model.jit_compile, model.steps_per_execution)
-        known = self._tapped.get(phase)
-        if known is not None and known.options == options and all(map(operator.is_, known.made_for, made_for)):
-            return known
-        plan = Plan.of(model, self.taps, phase)
-        _check_executions(model, plan)
-        step = RecordedStep(model, plan, jit_compile=bool(model.jit_compile) and not model.run_eagerly)
-        feed = Feed(plan, step, self._clock, self._put_step)
-        tapped = _Tapped(made_for, options, step, feed, training().record(model, phase, step, feed))
-        self._tapped[phase] = tapped
-        return tapped
-
-    def _restart(self, phase: str) -> None:
-        self._clock.begin(phase)
-        if phase in self._tapped:
-            self._tapped[phase].feed.restart()
-
-    def _end_pass(self, phase: str) -> None:
-        """An epoch of training, or a pass of another phase, has ended."""
-        tapped = self._tapped.get(phase)
-        if tapped is None or self._recording is None:
-            return
-        tapped.feed.at_epoch_end(training().snapshot)
-        self._emit("epoch", phase)
-        self._overhead(phase, tapped.feed)
-        self._say(*tapped.step.learned.said)
-
-    def _emit(self, over: str, phase: str) -> None:
-        tapped = self._tapped[phase]
-        at = self._clock.at(phase, -1)
-        kept = Kept(size=0, values={}, due=set(), limits={}, scalars=False, **at)
-        plan = tapped.step.plan
-        if any(each.reducers and each.tap.over == over for each in plan.taps) and at["step"] >= 0:
-            self._put(lambda: self._rows.end_of(over, kept, plan), 1024)
-
-    def _overhead(self, phase: str, feed: Feed) -> None:
-        """Notes what was spent since it was noted last, under the phase and epoch that ends."""
-        recording = self._recording
-        if recording is None:
-            return
-        total = recording.overhead
-        now = {
-            "rows": total.rows,
-            "bytes": total.bytes,
-            "seconds_in_writer": total.seconds_writing,
-            "seconds_waiting": total.seconds_waiting,
-            "dropped": total.dropped,
-        }
-        spent = {name: value - self._spent.get(name, 0) for name, value in now.items()}
-        steps, seconds = feed.spent()
-        epoch = self._clock.at(phase)["epoch"]
-        if not (steps or spent["rows"] or spent["dropped"]):
-            return
-        self._spent = now
-        columns: dict[str, Any] = {
-            "phase": pa.array([phase], pa.string()),
-            "epoch": np.asarray([epoch], np.int32),
-            "steps": np.asarray([steps], np.int64),
-            "rows": np.asarray([spent["rows"]], np.int64),
-            "bytes": np.asarray([spent["bytes"]], np.int64),
-            "seconds_in_training_thread": np.asarray([seconds], np.float64),
-            "seconds_in_writer": np.asarray([spent["seconds_in_writer"]], np.float64),
-            "seconds_waiting": np.asarray([spent["seconds_waiting"]], np.float64),
-            "dropped": np.asarray([spent["dropped"]], np.int64),
-            "queue_peak_bytes": np.asarray([total.queue_peak_bytes], np.int64),
-        }
-        part = (phase, epoch)
-        self._put(lambda: [Rows("overhead", columns, part)], 128)
-
-    # --- the run -------------------------------------------------------------------------------------------------
-
-    def _check_path(self, resume: bool) -> None:
-        try:
-            reader = RunReader(self.path)
-        except StoreError:
-            return  # there is none; what else may be there is told when it is written to
-        if not resume:
-            raise RunExistsError(
-                f"There is a run at {self.path!r} already, created {reader.created}; it is left as it is. Record to "
-                "another path, go on in it with resume=True, read it with truetap.open(…), or delete the folder first."
-            )
-        self._clock, self._last_epoch = clock_of(reader)
-
-    def _start_recording(self, model: Any) -> None:
-        try:
-            self._recording = Recording(self.path, metadata=self._metadata(model), append=self._append, **self._options)
-        except StoreError as error:
-            self._trouble(error)
-            return
-        self._failed = False
-        self._append = True
-        self._spent = {}
-
-    def _stop_recording(self, *, complete: bool) -> None:
-        with self._stopping:  # whoever comes second waits, and finds it done
-            recording = self._recording
-            if recording is not None and not self._is_stopping:
-                self._is_stopping = True
-                try:
-                    self._close_recording(recording, complete)
-                finally:
-                    self._recording, self._is_stopping = None, False
-
-    def _close_recording(self, recording: Recording, complete: bool) -> None:
-        if complete:
-            for phase in self._tapped:
-                self._emit("run", phase)
-        recording.flush()
-        notices = [text for tapped in self._tapped.values() for text in tapped.step.learned.said]
-        for phase, tapped in self._tapped.items():
-            self._overhead(phase, tapped.feed)  # what the writer did since the last epoch's end
-        if self._rows.seen_again.never:
-            notices.append(_NEVER_AGAIN)
-        new = self._new(notices)
-        recording.update_metadata(self._metadata(None))
-        recording.close(complete=complete, wait=False)
-        if recording.error is not None and not self._failed:
-            self._trouble(recording.error)
-        if complete:  # else an exception is on its way, which a warning that is an error would hide; they are kept
-            _warn(new)
-
-    def _put_step(self, item: tuple[Kept, RecordedStep], nbytes: int) -> None:
-        self._put(item, nbytes, self._together)
-
-    def _put(self, work: Any, nbytes: int, together: Any = None) -> None:
-        recording = self._recording
-        if recording is None:
-            return
-        if not recording.put(work, nbytes, together) and recording.error is not None and not self._failed:
-            self._trouble(recording.error)
-
-    def _trouble(self, error: BaseException) -> None:
-        self._failed = True
-        if self._on_error == "raise":
-            raise error
-        warnings.warn(
-            f"Recording to {self.path!r} has ended, training goes on: {error} (on_error='raise' stops training.)",
-            RecordingWarning,
-            stacklevel=2,
-        )
-
-    def _metadata(self, model: Any) -> dict[str, Any]:
-        about: dict[str, Any] = {
-            "format": 1,
-            "backend": current().name,
-            "taps": [tap.describe() for tap in self.taps],
-            "sessions": self._history,
-            "notices": self._said,
-        }
-        if model is not None:
-            self._model_name = model.name
-        return {"recorder": about | {"model": self._model_name}}
-
-    def _announce(self, facts: Mapping[str, Any]) -> None:
-        if self._recording is not None:
-            self._recording.update_metadata(facts)
-
-    def _facts(self, step: RecordedStep) -> Mapping[str, Any]:
-        outputs = step.learned.outputs
-        assert outputs is not None  # asked for when it is known
-        about = About(
-            outputs=outputs.names,
-            shape=outputs.shape,
-            hints=step.learned.hints,
-            source="fit",
-            model=step.model.name,
-            backend=current().name,
-            notices=tuple(self._said),
-        )
-        return {"collect": about.to_json()}
-
-    def _say(self, *texts: str) -> None:
-        _warn(self._new(texts))
-
-    def _new(self, texts: Sequence[str]) -> list[str]:
-        """Notices that were not said yet; they are kept."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._said]
-        self._said += new
-        return new
+            self._book.stop(complete=False)
 
     def __repr__(self) -> str:
         return f"Recorder({self.path!r}, taps={list(self.taps)})"
-
-
-_NEVER_AGAIN = (
-    "No sample of one epoch was met again in another: random augmentation ahead of the model changes x, or the data "
-    "never repeat. A sample's life over epochs can't be followed by fingerprints. Expected, if they do repeat: data = "
-    "tt.with_ids(data) before the augmentation, and fit(data.elements)."
-)
-
-
-def _warn(texts: Sequence[str]) -> None:
-    for text in texts:
-        warnings.warn(text, RecordingWarning, stacklevel=4)
 
 
 def _checked(taps: Any) -> tuple[Tap, ...]:
@@ -502,15 +366,3 @@ def _checked(taps: Any) -> tuple[Tap, ...]:
         if not isinstance(tap, Tap):
             raise TapError(f"taps= takes taps, such as tt.Outputs() or tt.Activations('conv*'). Received: {tap!r}.")
     return chosen
-
-
-def _check_executions(model: Any, plan: Plan) -> None:
-    if current().name != "tensorflow" or model.steps_per_execution == 1:
-        return
-    for each in plan.of_kind(Weights, Updates):
-        if isinstance(each.tap, Updates) or not each.tap.per_epoch:
-            raise TapError(
-                f"{type(each.tap).__name__} of single steps can't be had on TensorFlow with steps_per_execution="
-                f"{model.steps_per_execution}: the steps of an execution run inside one compiled loop. Expected: "
-                "every='epoch' (Weights, OptimizerState), or steps_per_execution=1."
-            )

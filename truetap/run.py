@@ -236,6 +236,11 @@ class Run:
         return self._recordings("optimizer")
 
     @property
+    def tapped(self) -> Recordings:
+        """What `tt.tap(value, name)` was given: `run.tapped("name")`; with samples, where it has a row for each."""
+        return self._recordings("tapped")
+
+    @property
     def inputs(self) -> Recordings:
         """The inputs of recorded samples, where `tt.Inputs` had a cap; else `run.samples().inputs` has them."""
         return self._recordings("inputs")

@@ -6,7 +6,10 @@ It holds nothing and does nothing; a `Recorder` reads it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
 
 from truetap.errors import TapError
@@ -20,6 +23,7 @@ __all__ = [
     "OptimizerState",
     "Outputs",
     "Tap",
+    "Tapped",
     "Updates",
     "Weights",
 ]
@@ -140,6 +144,33 @@ class ActivationGradients(_Reduced):
     def _check(self) -> None:
         super()._check()
         _only_train(self)
+
+
+@dataclass(frozen=True)
+class Tapped(_Reduced):
+    """What `tt.tap(value, name)` was given. Without such a tap a recorder takes all of it, at every step.
+
+    Args:
+        select: Which names: a name, a pattern ("loss/*") or a list of them; taken of those that a step taps.
+    """
+
+    kind: ClassVar[str] = "tapped"
+    select: Any = "*"
+    phases: Any = field(default=PHASES, kw_only=True)
+
+    def takes(self, key: str) -> bool:
+        """Whether it selects what was tapped under a key; a second call's (`name#1`) has the name too."""
+        name = re.sub(r"#\d+(?=/|$)", "", key)
+        patterns = [self.select] if isinstance(self.select, str) else list(self.select)
+        return any(fnmatchcase(each, pattern) for each in (key, name) for pattern in patterns)
+
+    def _check(self) -> None:
+        super()._check()
+        patterns = [self.select] if isinstance(self.select, str) else self.select
+        if not isinstance(patterns, Iterable) or not all(isinstance(each, str) for each in patterns):
+            raise TapError(
+                f"Tapped(select=…) takes names, or patterns such as 'loss/*'. Received: select={self.select!r}."
+            )
 
 
 @dataclass(frozen=True)

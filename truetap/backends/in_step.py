@@ -18,9 +18,22 @@ import numpy as np
 from truetap.fingerprint import coefficients
 from truetap.structure import flatten
 
-__all__ = ["CONSTANT_LIMIT", "constant_coefficients", "over_leaves", "salt_of", "step_coefficients", "unrolled_bucket"]
+__all__ = [
+    "CONSTANT_LIMIT",
+    "constant_coefficients",
+    "inside",
+    "over_leaves",
+    "salt_of",
+    "step_coefficients",
+    "unrolled_bucket",
+]
 
 CONSTANT_LIMIT = 1 << 20  # values of a sample
+
+
+def inside(where: str) -> str:
+    """Why a value can't be taken out of a step, and what to do."""
+    return f"It exists only inside {where}. Expected: return it from there, and tap it outside, in the step itself."
 
 
 def salt_of(path: str) -> int:

@@ -1,4 +1,9 @@
-"""JAX: what recording does inside a step. All of it is traced into the user's own `jax.jit`."""
+"""JAX: what recording does inside a step. All of it is traced into the user's own `jax.jit`.
+
+A value inside the function that `jax.grad` differentiates is taken out as the primal of its tracer. JAX has
+no public name for that; `jax._src.core.trace_ctx`, `Tracer._trace`, `.primal`, and `parent_trace` of `JVPTrace` and
+`LinearizeTrace` in `jax._src.interpreters.ad` were checked on JAX 0.10.2.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,13 @@ import keras
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax._src import core
+from jax._src.interpreters import ad
 
 from truetap.backends import in_step
+from truetap.errors import TapError
 
+_DIFFERENTIATING = (ad.JVPTrace, ad.LinearizeTrace)
 _KINDS = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128", "bool"})
 _MANY_EDGES = 128  # from here on a binary search is the faster
 
@@ -32,6 +41,19 @@ class JaxInStep:
             active, compute, lambda: {name: jnp.zeros(each.shape, each.dtype) for name, each in shapes.items()}
         )
         return results
+
+    def level(self) -> Any:
+        return core.trace_ctx.trace
+
+    def taken(self, value: Any, level: Any) -> Any:
+        where = core.trace_ctx.trace
+        while where is not level and isinstance(where, _DIFFERENTIATING):
+            where = where.parent_trace
+        while isinstance(value, core.Tracer) and value._trace is not level and hasattr(value, "primal"):
+            value = value.primal  # the value itself, beside the tangent that differentiation carries along
+        if where is not level or (isinstance(value, core.Tracer) and value._trace is not level):
+            raise TapError(in_step.inside("a loop, a branch, jax.vmap, jax.checkpoint or another jax.jit of the step"))
+        return value
 
     def bits(self, values: Any) -> Any:
         return lax.bitcast_convert_type(values, jnp.int32)

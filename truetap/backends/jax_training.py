@@ -8,7 +8,7 @@ the function is traced, comes out with the new state, and is taken off there. So
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,7 +21,7 @@ from truetap.capture.watch import Watch
 from truetap.errors import ModelError
 from truetap.observe import replaced
 
-__all__ = ["JaxTraining"]
+__all__ = ["JaxTraining", "through", "watched_apply"]
 
 
 class JaxTraining:
@@ -80,14 +80,18 @@ def _traced(
     model: Any, phase: str, step: StepLike, inner: Callable[..., Any], state: Any, data: Any, flags: Any
 ) -> tuple[dict[str, Any], Any]:
     reached: dict[str, Any] = {}
-    watch = Watch(model, step.plan, step.learned, lambda key, value: _through(reached, key, value))
+    watch = Watch(model, step.plan, step.learned, lambda key, value: through(reached, key, value))
     with ExitStack() as stack:
         stack.enter_context(watch.installed())
         beside = {"seen": watch.seen, "layers": watch.layers}
         stack.enter_context(replaced(model, **_routes(model, beside)))
         optimizer = getattr(model, "optimizer", None)
         if phase == "train" and optimizer is not None:
-            stack.enter_context(replaced(optimizer, stateless_apply=_watched_apply(model, step, watch)))
+
+            def given(gradients: Any, variables: Any) -> None:
+                step.gradients_given(watch, gradients, variables)
+
+            stack.enter_context(replaced(optimizer, stateless_apply=watched_apply(model, optimizer, given)))
         result, state = inner(state, data)
     values = state if phase == "predict" else state[1]
     came = values.pop() if values and isinstance(values[-1], dict) else None
@@ -123,14 +127,16 @@ def _without(values: Any) -> Any:
     return values[:-1] if len(values) and isinstance(values[-1], dict) else values
 
 
-def _watched_apply(model: Any, step: StepLike, watch: Watch) -> Callable[..., Any]:
-    optimizer = model.optimizer
+def watched_apply(
+    model: Any, optimizer: Any, given: Callable[[Sequence[Any], Sequence[Any]], None]
+) -> Callable[..., Any]:
+    """The optimizer's own `stateless_apply`, which tells `given` what it gets first."""
     apply = optimizer.stateless_apply
 
     def stateless_apply(optimizer_variables: Any, gradients: Any, trainable_variables: Any) -> Any:
         mapping = list(zip(optimizer.variables, optimizer_variables, strict=False))
         with keras.StatelessScope(state_mapping=mapping):
-            step.gradients_given(watch, list(gradients), model.trainable_variables)
+            given(list(gradients), model.trainable_variables)
         return apply(optimizer_variables, gradients, trainable_variables)
 
     return stateless_apply
@@ -152,7 +158,7 @@ def _reader(model: Any, state: Any) -> Callable[[Any], Any]:
     return read
 
 
-def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
+def through(reached: dict[str, Any], key: str, value: Any) -> Any:
     """The same value; what goes back through it is kept, by a function that runs while the step is traced."""
 
     def same(array: Any) -> Any:

@@ -6,8 +6,15 @@
 each output, by its path, as `compile` resolved it | 3.15.1 |
 | `keras.src.backend.get_keras_mask` | the mask that reaches an output or a loss (JAX keeps it beside the
 tensor, not on it) | 3.15.1 |
+| `keras.src.backend.set_keras_mask` | the mask of a loss's values | 3.15.1 |
+| `_keras_logits` of a tensor (TF) | what softmax and sigmoid made it of, which Keras' cross-entropies use in its
+place | 3.15.1 |
+| frames of `Trainer._compute_loss` and `compute_loss`, their locals `x`, `y`, `y_pred`, `sample_weight` | what a
+loss isn't given, while it is called | 3.15.1 |
 | `Layer._layers`, `Layer._flatten_layers` | the layers inside a layer that is no model | 3.15.1 |
 | `CompileLoss._flat_losses` and `.build` replaced for the time of a step | each loss as Keras calls it | 3.15.1 |
+| `keras.src.losses.losses.LossFunctionWrapper` | a function as the loss that Keras makes of it | 3.15.1 |
+| `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are being worked out | 3.15.1 |
 | `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.15.1 |
 | `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.15.1 |
 
@@ -16,9 +23,11 @@ A name that Keras moves raises `ModelError` with that name, not a wrong number.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NamedTuple
 
 import keras
@@ -26,13 +35,21 @@ import keras
 from truetap.errors import ModelError
 
 __all__ = [
+    "ABSENT",
+    "ComputeLossCall",
     "OutputLoss",
+    "as_loss",
     "build_from",
+    "changed_alike",
     "compiled_losses",
+    "compute_loss_call",
+    "in_symbolic_scope",
     "inner_layers",
     "keras_mask",
     "layers_built",
     "output_losses",
+    "put_mask",
+    "user_loss",
     "watched_losses",
 ]
 
@@ -128,9 +145,83 @@ def build_from(model: Any, batch: Any) -> None:
         _private(model, "_symbolic_build")(data_batch=batch)
 
 
+def as_loss(function: Callable[..., Any]) -> Any:
+    """The `keras.losses.Loss` that Keras makes of a function of `y_true` and `y_pred`, with its name."""
+    name = getattr(function, "__name__", None)
+    return keras.src.losses.losses.LossFunctionWrapper(function, name=name)
+
+
+def in_symbolic_scope() -> bool:
+    """Whether Keras only works out shapes, as when it builds a layer."""
+    return bool(keras.src.backend.common.symbolic_scope.in_symbolic_scope())
+
+
 def keras_mask(tensor: Any) -> Any:
     """The mask that Keras attached to a tensor, or None."""
     return keras.src.backend.get_keras_mask(tensor)
+
+
+def put_mask(tensor: Any, mask: Any) -> None:
+    """Attaches a mask to a tensor as Keras does."""
+    keras.src.backend.set_keras_mask(tensor, mask)
+
+
+def changed_alike(tensor: Any, change: Callable[[Any], Any]) -> Any:
+    """`change(tensor)`, with the logits that TensorFlow's softmax and sigmoid leave on it changed alike."""
+    changed = change(tensor)
+    logits = getattr(tensor, "_keras_logits", None)
+    if logits is not None and logits.shape == tensor.shape:
+        changed._keras_logits = change(logits)
+    return changed
+
+
+def user_loss(model: Any) -> Any:
+    """What `model.compile(loss=…)` was given, or None."""
+    compiled = getattr(model, "_compile_loss", None)
+    return None if compiled is None else _private(compiled, "_user_loss")
+
+
+ABSENT: Any = object()
+
+
+class ComputeLossCall(NamedTuple):
+    """A call of `compute_loss` that is under way; `ABSENT` is what it doesn't know."""
+
+    model: Any
+    x: Any
+    y: Any
+    y_pred: Any
+    sample_weight: Any
+
+
+def compute_loss_call() -> ComputeLossCall | None:
+    """The nearest call of a Keras model's `compute_loss` on the stack, or None.
+
+    Keras' own `compute_loss` drops x before it calls a loss. So x is taken from a caller of it that is a
+    `compute_loss` too (one of the user's, or the `_compute_loss` that every step of Keras goes through), for the
+    same model and the very same outputs: whoever computes a loss of something else has another x.
+    Only the locals of these frames are read, and no frame is kept.
+    """
+    found: ComputeLossCall | None = None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        # AutoGraph calls what it has rewritten tf__<name>
+        if code.co_argcount and code.co_name.removeprefix("tf__") in ("compute_loss", "_compute_loss"):
+            known = frame.f_locals
+            model = known.get(code.co_varnames[0])
+            if isinstance(model, keras.Model) and "y_pred" in known:
+                x, y, y_pred, weight = (known.get(name, ABSENT) for name in ("x", "y", "y_pred", "sample_weight"))
+                if found is None:
+                    found = ComputeLossCall(model, x, y, y_pred, weight)
+                elif model is not found.model or y_pred is not found.y_pred:
+                    return found
+                elif x is not ABSENT:
+                    found = found._replace(x=x)
+                if found.x is not ABSENT:
+                    return found
+        frame = frame.f_back
+    return found
 
 
 def _untraced(function: Callable[..., Any], *args: Any) -> None:

@@ -50,6 +50,20 @@ class InStep(Protocol):
             known, such as when the step runs op by op.
         """
 
+    def level(self) -> Any:
+        """Where code runs now: what `taken` needs to know of the step from which a value is to leave."""
+
+    def taken(self, value: Any, level: Any) -> Any:
+        """A value as the step has it in which `level` was asked for.
+
+        A value inside the function that is differentiated is one (JAX), and so is one that the step computed
+        itself. It carries no gradient.
+
+        Raises:
+            TapError: It exists in a loop, a branch or another compiled function alone; the message ends
+                with the reason and what to do.
+        """
+
     def bits(self, values: Any) -> Any:
         """The bits of float32 values as int32 of the same shape."""
 

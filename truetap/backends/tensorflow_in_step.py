@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from truetap.backends import in_step
+from truetap.errors import TapError
 
 _MANY_EDGES = 128  # from here on a binary search is the faster
 
@@ -38,6 +39,18 @@ class TensorFlowInStep:
         # Not tf.cond: XLA turns that into a select (TF 2.21) and computes both branches.
         results: dict[str, Any] = tf.switch_case(tf.cast(active, tf.int32), [zeros, compute])
         return results
+
+    def level(self) -> Any:
+        return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+    def taken(self, value: Any, level: Any) -> Any:
+        if not tf.is_tensor(value):
+            return value
+        if self.level() is not level or getattr(value, "graph", level) is not level:
+            raise TapError(in_step.inside("a loop, a branch or another tf.function of the step"))
+        if level is not None and "loop_body" in level.get_name_scope():  # TensorFlow rewrites what is traced there
+            raise TapError(in_step.inside("tf.vectorized_map or another parallel loop of the step"))
+        return tf.stop_gradient(value)
 
     def bits(self, values: Any) -> Any:
         return tf.bitcast(values, tf.int32)

@@ -19,7 +19,7 @@ from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.errors import ModelError
 from truetap.observe import replaced
 
-__all__ = ["TensorFlowTraining"]
+__all__ = ["TensorFlowTraining", "through"]
 
 
 class TensorFlowTraining:
@@ -41,7 +41,7 @@ class TensorFlowTraining:
         inner = getattr(model, f"{kind}_step")
 
         def run(data: Any) -> Any:
-            return step.run(inner, data, flags.in_step(), _through)
+            return step.run(inner, data, flags.in_step(), through)
 
         if not several:
 
@@ -212,7 +212,7 @@ class _Queue:
         return found
 
 
-def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
+def through(reached: dict[str, Any], key: str, value: Any) -> Any:
     """The same value, whose gradient is kept when the tape goes back through it."""
 
     @tf.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]

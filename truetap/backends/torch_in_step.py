@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from truetap.backends import in_step
+from truetap.errors import TapError
 
 _DTYPES = frozenset(
     {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128, torch.bool}
@@ -30,6 +31,15 @@ class TorchInStep:
         self, active: Any, compute: Callable[[], dict[str, Any]], *, jit_compile: bool = False
     ) -> dict[str, Any]:
         return compute() if bool(active) else {}
+
+    def level(self) -> Any:
+        return None
+
+    def taken(self, value: Any, level: Any) -> Any:
+        # torch (checked on 2.13) has no public name for "inside torch.func"
+        if isinstance(value, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(value):
+            raise TapError(in_step.inside("torch.vmap or another function of torch.func that the step calls"))
+        return value.detach().clone() if isinstance(value, torch.Tensor) else value  # it may be changed in place
 
     def bits(self, values: Any) -> Any:
         return values.contiguous().view(torch.int32)

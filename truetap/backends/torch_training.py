@@ -8,7 +8,7 @@ from typing import Any
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.observe import replaced
 
-__all__ = ["TorchTraining"]
+__all__ = ["TorchTraining", "through"]
 
 
 class TorchTraining:
@@ -24,7 +24,7 @@ class TorchTraining:
 
         def recorded(data: Any) -> dict[str, Any]:
             plan = step.only(due)
-            result, extras = step.run(inner, data, [True] * len(plan.in_step), _through, plan)
+            result, extras = step.run(inner, data, [True] * len(plan.in_step), through, plan)
             return {"result": result, "extras": extras}
 
         before = getattr(model, name)
@@ -51,7 +51,9 @@ class TorchTraining:
         return variable.value.detach().clone()
 
 
-def _through(reached: dict[str, Any], key: str, value: Any) -> Any:
+def through(reached: dict[str, Any], key: str, value: Any) -> Any:
+    """The same value; the gradient that goes back through it is put into `reached[key]`."""
+
     def keep(gradient: Any) -> None:
         reached.setdefault(key, gradient.detach())
 

@@ -30,7 +30,7 @@ from truetap.capture.watch import Watch, inputs_of
 from truetap.observe import owner
 from truetap.reducers import SEPARATOR, State, reduce_all
 from truetap.structure import flatten
-from truetap.taps import Outputs
+from truetap.taps import Outputs, Tapped
 
 __all__ = ["Packing", "extras"]
 
@@ -167,7 +167,7 @@ def extras(
     columns = {name: value for name, value in watch.seen.items() if name != "total_loss"}
     columns = columns if plan.of_kind(Outputs) else {}
     out: dict[str, Any] = {}
-    if plan.identity:
+    if plan.identity or (watch.tapped and any(not each.reducers for each in plan.of_kind(Tapped))):
         x = {path: leaf for path, leaf in flatten(inputs_of(data)).items() if leaf is not None}
         watch.learned.x_paths = tuple(x)
         later = {path: copy for path, leaf in x.items() if (copy := backend.fingerprinted_later(leaf)) is not None}
@@ -202,6 +202,8 @@ def _values(each: Chosen, watch: Watch, reached: Mapping[str, Any], scale: Any, 
     kind = each.tap.kind
     if kind == "gradients":
         return {path: watch.gradients[path] for path in each.members if path in watch.gradients}
+    if kind == "tapped":
+        return {key: value for key, value in watch.tapped.items() if each.tap.takes(key)}
     source = watch.layers if kind == "activations" else reached
     found = {key: value for key, value in source.items() if owner(key, plan.layers) in each.members}
     if kind == "activation_gradients" and scale is not None:

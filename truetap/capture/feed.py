@@ -79,6 +79,7 @@ class Feed:
         self._bytes_per_row: dict[frozenset[str], float] = {}
         self._seconds = 0.0
         self._steps = 0
+        self._begun = 0  # of those that `begin_ahead` began, how many have not ended
         self.restart()
 
     @property
@@ -99,6 +100,18 @@ class Feed:
         if not self._in_step:
             return []
         at = self._clock.at(self._plan.phase, ahead)
+        return [self._due(each, at) for each in self._in_step]
+
+    def begin_ahead(self, epoch: int | None) -> list[bool]:
+        """What may be due in the next step of a compiled function, which may begin before the last one has ended.
+
+        Args:
+            epoch: Its epoch over the run, if that is told; the first steps of another one count as its first.
+        """
+        at = self._clock.at(self._plan.phase, self._begun)
+        self._begun += 1
+        if epoch is not None and epoch != at["epoch"]:
+            at |= {"epoch": epoch, "batch": 0}
         return [self._due(each, at) for each in self._in_step]
 
     def before(self, read: Callable[[Any], Any]) -> None:
@@ -133,6 +146,7 @@ class Feed:
             self._read_variables(kept, due, read)
         self._clock.next(phase)
         self._steps += 1
+        self._begun = max(self._begun - 1, 0)
         self._put((kept, self._step), self._bytes(values, size))
         self._seconds += time.perf_counter() - began
 
@@ -190,7 +204,7 @@ class Feed:
 
 
 _WITH_ROWS = ("fingerprint", "columns:", "print:", "x:", "y_pred", "loss")
-_PER_SAMPLE = {"samples", "inputs", "activations", "activation_gradients"}
+_PER_SAMPLE = {"samples", "inputs", "activations", "activation_gradients", "tapped"}
 
 
 def _at_epoch_end(each: Chosen) -> bool:

@@ -102,7 +102,8 @@ class StepRows:
         prints = _fingerprints(columns, step)
         if prints is not None:
             whole = join(np.concatenate(prints) if len(prints) > 1 else prints[0])
-            found = self._ids(whole)
+            named = columns.pop("sample_id", None)
+            found = self._ids(whole) if named is None else _named(named)
             if found is None and kept[0].phase == "train":
                 self.seen_again.add(kept[0].epoch, whole)
             ids = whole if found is None else found
@@ -195,6 +196,11 @@ class StepRows:
                 if kind == "gradients":
                     yield from self._raw(kind, key, [value[np.newaxis] for value in values], None, keys, None)
                     continue
+                if kind == "tapped" and not step.learned.has_rows(
+                    key, values[0], None if identity is None else _limits(kept, each, identity)[0]
+                ):
+                    yield from self._raw(kind, key, [value[np.newaxis] for value in values], None, keys, None)
+                    continue
                 cap = each.tap.samples
                 sizes = [] if identity is None else [min(n, cap or n) for n in identity.sizes]
                 if sizes != [len(value) if value.ndim else -1 for value in values]:
@@ -277,6 +283,16 @@ def _unpacked(values: dict[str, Array], step: RecordedStep) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def _named(parts: list[Array]) -> Array:
+    """Ids that a loop gave: int64, or strings."""
+    whole = np.concatenate(parts)
+    return whole.astype(np.int64) if whole.dtype.kind in "iu" else np.asarray([_text(each) for each in whole.tolist()])
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _limits(kept: list[Kept], each: Chosen, identity: Identity) -> list[int]:

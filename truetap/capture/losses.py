@@ -13,6 +13,7 @@ from typing import Any
 from keras import ops
 
 from truetap.backends.keras_private import OutputLoss, keras_mask, watched_losses
+from truetap.loss_context import UsesAround
 from truetap.observe import replaced
 from truetap.sample_loss import fitted, per_sample, reduces_itself
 
@@ -86,11 +87,13 @@ def share_of_samples(call: LossCall) -> tuple[Any, Any]:
         raise ValueError(trouble)
     values = ops.stop_gradient(ops.convert_to_tensor(call.values))
     valid = None
-    for mask in (keras_mask(call.y_pred), keras_mask(call.values)):
+    own = call.loss.loss if isinstance(call.loss.loss, UsesAround) else None  # its values have its whole mask on them
+    for mask in (None if own is not None else keras_mask(call.y_pred), keras_mask(call.values)):
         if mask is not None:
             over = _over(mask, values)
             valid = over if valid is None else valid * over
-    weight = None if call.sample_weight is None else _over(call.sample_weight, values)
+    unweighted = call.sample_weight is None or (own is not None and own.takes_sample_weight)
+    weight = None if unweighted else _over(call.sample_weight, values)
     axes = tuple(range(1, len(values.shape)))
     loss = per_sample(values, valid)
     reduction = call.loss.loss.reduction

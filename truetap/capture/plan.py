@@ -9,7 +9,7 @@ from typing import Any
 from truetap.errors import TapError
 from truetap.reducers import Reducer, resolve
 from truetap.selection import select, select_variables
-from truetap.taps import ActivationGradients, Activations, Gradients, Inputs, Outputs, Tap, Updates, Weights
+from truetap.taps import ActivationGradients, Activations, Gradients, Inputs, Outputs, Tap, Tapped, Updates, Weights
 
 __all__ = ["Chosen", "Plan"]
 
@@ -55,6 +55,7 @@ class Plan:
             LayerError: A selector matches nothing, or what can't be seen.
             TapError: A reducer that doesn't exist.
         """
+        taps = (*taps,) if any(isinstance(tap, Tapped) for tap in taps) else (*taps, Tapped())
         chosen = [_choose(place, tap, model) for place, tap in enumerate(taps) if phase in tap.phases]
         layers: dict[str, Any] = {}
         reached: set[str] = set()
@@ -71,8 +72,8 @@ class Plan:
 
     @property
     def in_step(self) -> list[Chosen]:
-        """The taps of layers and gradients, whose values exist inside the step alone."""
-        return self.of_kind(Activations, ActivationGradients, Gradients)
+        """The taps of layers, gradients and `tt.tap`, whose values exist inside the step alone."""
+        return self.of_kind(Activations, ActivationGradients, Gradients, Tapped)
 
     def only(self, due: Sequence[bool]) -> Plan:
         """The same without the taps of `in_step` that aren't due: for a backend that runs op by op."""
@@ -81,7 +82,7 @@ class Plan:
         left = [each for each in inside if each.place not in idle]
         layers: dict[str, Any] = {}
         for each in left:
-            if each.tap.kind != "gradients":
+            if each.tap.kind in ("activations", "activation_gradients"):
                 layers.update(each.members)
         reached = {path for each in left if each.tap.kind == "activation_gradients" for path in each.members}
         taps = tuple(each for each in self.taps if each.place not in idle)
@@ -110,6 +111,8 @@ def _choose(place: int, tap: Any, model: Any) -> Chosen:
         return Chosen(place, tap)
     if isinstance(tap, Activations | ActivationGradients):
         return Chosen(place, tap, select(tap.select).resolve(model), resolve(reduce) if reduce is not None else ())
+    if isinstance(tap, Tapped):  # which names there are shows when the step is traced
+        return Chosen(place, tap, {}, resolve(reduce) if reduce is not None else ())
     if isinstance(tap, Gradients):
         members = select_variables(tap.select, model, trainable=True)
         return Chosen(place, tap, members, resolve(reduce) if reduce is not None else ())

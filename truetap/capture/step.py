@@ -14,7 +14,7 @@ from keras import ops
 from truetap.capture.extras import Packing, extras
 from truetap.capture.plan import Plan
 from truetap.capture.watch import Learned, Watch
-from truetap.observe import replaced
+from truetap.observe import applied
 
 __all__ = ["RecordedStep"]
 
@@ -79,22 +79,14 @@ class RecordedStep:
         return self._plans[key]
 
     def _optimizer(self, watch: Watch) -> Any:
-        optimizer = getattr(self.model, "optimizer", None)
-        if self.plan.phase != "train" or optimizer is None:
-            return replaced(self.model)
-        apply = optimizer.apply
+        optimizer = getattr(self.model, "optimizer", None) if self.plan.phase == "train" else None
+        return applied(self.model, optimizer, lambda *given: self.gradients_given(watch, *given))
 
-        def watched(gradients: Any, trainable_variables: Any = None) -> Any:
-            gradients = list(gradients)
-            variables = self.model.trainable_variables if trainable_variables is None else list(trainable_variables)
-            self.gradients_given(watch, gradients, variables)
-            return apply(gradients, trainable_variables)
-
-        return replaced(optimizer, apply=watched)
-
-    def gradients_given(self, watch: Watch, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
-        """Hands what reaches the optimizer to the watch; where its variables hold their values."""
-        optimizer = self.model.optimizer
+    def gradients_given(
+        self, watch: Watch, gradients: Sequence[Any], variables: Sequence[Any], optimizer: Any = None
+    ) -> None:
+        """Hands what reaches an optimizer (by default the model's) to the watch; its variables hold values there."""
+        optimizer = self.model.optimizer if optimizer is None else optimizer
         scale = skipped = None  # copies: the optimizer goes on to assign to its variables
         if hasattr(optimizer, "dynamic_scale") or hasattr(optimizer, "inner_optimizer"):
             built = getattr(optimizer, "built", True)

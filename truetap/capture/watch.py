@@ -17,15 +17,16 @@ from keras import ops
 
 from truetap.about import column
 from truetap.backends import current
-from truetap.backends.keras_private import compiled_losses, keras_mask
+from truetap.backends.keras_private import compiled_losses, in_symbolic_scope, keras_mask
 from truetap.capture.losses import LossCall, loss_calls, share_of_samples
 from truetap.capture.plan import Plan
-from truetap.errors import DataError
+from truetap.errors import DataError, TapError
 from truetap.hints import hints
 from truetap.observe import observed, owner, replaced
 from truetap.pairing import Outputs, declared_outputs, pair
 from truetap.sample_loss import lies_over
-from truetap.structure import is_nested, map_leaves, skeleton
+from truetap.structure import flatten, is_nested, map_leaves, skeleton
+from truetap.tapping import listening
 from truetap.taps import Outputs as OutputsTap
 from truetap.tasks import Hint
 
@@ -41,12 +42,26 @@ class Learned:
         hints: What the model and its loss say of each output.
         said: What should be said.
         x_paths: Paths of the leaves of x.
+        rows_of: Whether what was tapped under a name has a row for each sample; None: to be told by its length.
     """
 
     outputs: Outputs | None = None
     hints: dict[str, Hint] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     x_paths: tuple[str, ...] = ()
+    rows_of: dict[str, bool | None] = field(default_factory=dict)
+
+    def has_rows(self, name: str, value: Any, size: int | None) -> bool:
+        """Whether a tapped value has a row for each sample: as said, else by its length when it first comes.
+
+        Args:
+            name: The name it was tapped under.
+            value: It, on the host.
+            size: The batch's size; None if that isn't known.
+        """
+        if self.rows_of.get(name) is None:
+            self.rows_of[name] = bool(value.ndim) and len(value) == size
+        return bool(self.rows_of[name])
 
     def say(self, text: str) -> None:
         """Keeps a notice once."""
@@ -69,6 +84,7 @@ class Watch:
         layers: Layer outputs by key, seen in the same place.
         gradients: Gradients of weights by path, with the loss scale divided out.
         around: What the optimizer knew: "learning_rate", "loss_scale", "skipped"; scalars.
+        tapped: What `tt.tap` was given, by name, on the level of the step.
     """
 
     def __init__(
@@ -82,6 +98,10 @@ class Watch:
         self.layers: dict[str, Any] = {}
         self.gradients: dict[str, Any] = {}
         self.around: dict[str, Any] = {}
+        self.tapped: dict[str, Any] = {}
+        self._heard: set[str] = set()
+        self._wanted = [each.tap for each in plan.taps if each.tap.kind == "tapped"]
+        self._level = current().level()
         self._paired = False
 
     @contextmanager
@@ -89,6 +109,8 @@ class Watch:
         """Stands in the place of the model's hooks inside the block."""
         model = self._model
         with ExitStack() as stack:
+            if self._wanted:
+                stack.enter_context(listening(self))
             if self._plan.layers:
                 through = self._pass if self._plan.with_gradient else None
                 self.layers = stack.enter_context(observed(self._plan.layers, through))
@@ -100,6 +122,58 @@ class Watch:
         idle = [path for path in self._plan.layers if path not in called]
         if idle:
             self.learned.say(f"These layers were selected and did not run in this step: {', '.join(idle)}.")
+
+    def hear(self, name: str, value: Any, per_sample: bool | None) -> None:
+        """See `truetap.tapping.Listener`."""
+        if in_symbolic_scope():
+            return
+        found = flatten(value, name)
+        count = 0
+        while any(self._numbered(key, name, count) in self._heard for key in found):
+            count += 1
+        for key, leaf in found.items():
+            numbered = self._numbered(key, name, count)
+            self._heard.add(numbered)
+            self.learned.rows_of.setdefault(numbered, per_sample)
+            if leaf is None or not any(tap.takes(numbered) for tap in self._wanted):
+                continue
+            try:
+                taken = current().taken(leaf, self._level)
+            except TapError as error:
+                raise TapError(f"tt.tap(…, {name!r}) can't be recorded. {error}") from None
+            self.tapped[numbered] = current().dense(ops.convert_to_tensor(taken))[0]
+
+    def taken(self, value: Any) -> Any:
+        """A structure of values as the step has them, or None if it doesn't have one of them."""
+        try:
+            return map_leaves(lambda leaf: leaf if leaf is None else current().taken(leaf, self._level), value)
+        except TapError:
+            return None
+
+    def settle(self, reached: dict[str, Any], *others: dict[int, Any]) -> None:
+        """Brings what was seen onto the level of the step; what exists only deeper inside it is left out and said.
+
+        Args:
+            reached: Gradients of layer outputs, which come along.
+            others: Values of variables, which do so too.
+        """
+        every: list[dict[Any, Any]] = [self.seen, self.layers, self.gradients, self.around, reached, *others]
+        for values in every:
+            for name, value in list(values.items()):
+                taken = self.taken(value)
+                if taken is not None:
+                    values[name] = taken
+                    continue
+                del values[name]
+                if isinstance(name, str):
+                    self.learned.say(
+                        f"{name!r} was computed inside another compiled function, a loop or a branch, and is not "
+                        "recorded. Expected: recorder.step inside the function that is compiled."
+                    )
+
+    @staticmethod
+    def _numbered(key: str, name: str, count: int) -> str:
+        return f"{name}#{count}{key[len(name) :]}" if count else key
 
     def _pass(self, path: str, key: str, value: Any) -> Any:
         if path not in self._plan.with_gradient or self._through is None:
@@ -247,11 +321,12 @@ class Watch:
             gradients: Gradients, None where there is none; scaled.
             variables: The variables they belong to.
             scale: The loss scale, a scalar tensor, or None.
-            learning_rate: A scalar tensor.
+            learning_rate: A scalar tensor, or None.
             skipped: Whether the update is left out for an overflow: a bool tensor, or None.
         """
         by_variable = {id(variable): gradient for variable, gradient in zip(variables, gradients, strict=False)}
-        self.around["learning_rate"] = learning_rate
+        if learning_rate is not None:
+            self.around["learning_rate"] = learning_rate
         if scale is not None:
             self.around["loss_scale"] = scale
         if skipped is not None:

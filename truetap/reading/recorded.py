@@ -33,9 +33,8 @@ __all__ = ["KINDS", "Filter", "Recorded", "Recordings", "raw_tables"]
 
 Array = npt.NDArray[Any]
 
-KINDS = ("activations", "activation_gradients", "gradients", "weights", "updates", "optimizer", "inputs")
+KINDS = ("activations", "activation_gradients", "gradients", "weights", "updates", "optimizer", "inputs", "tapped")
 _MOST_SHOWN = 50  # paths in a printed list
-_OF_SAMPLES = ("activations", "activation_gradients", "inputs")  # raw values of these have a row a sample
 
 
 @dataclass(frozen=True)
@@ -348,9 +347,14 @@ class Recorded:
             )
         picked = self._tables.pick(self._table, self.phase, self._epochs)
         alike = Alike(picked)
-        if self._names is None or self.kind not in _OF_SAMPLES:
+        if self._names is None or not self._has_samples:
             return alike
         return Named(alike, self._names)
+
+    @property
+    def _has_samples(self) -> bool:
+        """Whether a row of the raw values is of a sample, not of a step."""
+        return "sample_id" in self._raw_rows[0].schema.names
 
     @property
     def _raw_count(self) -> int:
@@ -372,8 +376,8 @@ class Recorded:
         return np.isin(np.asarray(batch.column("step")), self._wanted)
 
     def _of_samples(self, name: str) -> Array:
-        if self.kind not in _OF_SAMPLES:
-            raise StoreError(f"{self.kind.capitalize()} belong to steps, not to samples. Expected: .steps or .epochs.")
+        if self._table is not None and not self._has_samples:
+            raise StoreError(f"The {self._what} belong to steps, not to samples. Expected: .steps or .epochs.")
         return self._column(name)
 
     def _said_steps(self) -> str:
