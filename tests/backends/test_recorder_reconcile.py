@@ -294,3 +294,17 @@ def test_validation_and_evaluate(tmp_path: Path) -> None:
         np.testing.assert_allclose(scalars["loss"], means, **CLOSE)
         assert reported == pytest.approx(np.average(means, weights=scalars["samples"]), rel=1e-5)
         np.testing.assert_allclose(samples["sample_weight"], WEIGHT[: len(samples["step"])])
+
+
+def test_sequences_of_varying_length_keep_their_own(tmp_path: Path) -> None:
+    """Steps that are written together are not padded to one length."""
+    model = keras.Sequential([keras.Input((None, 2)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    lengths = [3, 5, 3, 4]
+    recorder = tt.Recorder(tmp_path / "run")
+    with recorder.attach(model):
+        for length in lengths:
+            model.test_on_batch(np.ones((2, length, 2), "float32"), np.ones((2, length, 1), "float32"))
+    samples = tt.open(tmp_path / "run").samples()
+    shapes = [np.shape(samples[row : row + 1].y_pred) for row in range(8)]
+    assert shapes == [(1, length, 1) for length in lengths for _ in range(2)]

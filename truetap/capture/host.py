@@ -91,12 +91,15 @@ class StepRows:
         """The rows of steps that wait, in order."""
         for _, group in groupby(items, key=_alike):
             alike = list(group)
-            yield from self._of_alike([kept for kept, _ in alike], alike[0][1])
+            step = alike[0][1]
+            fetched = [(kept, _unpacked(current().fetch(kept.values), step)) for kept, _ in alike]
+            for _, of_a_shape in groupby(fetched, key=_shapes):
+                kept, values = zip(*of_a_shape, strict=True)
+                yield from self._of_alike(list(kept), list(values), step)
 
-    def _of_alike(self, kept: list[Kept], step: RecordedStep) -> Iterator[Rows]:
-        """Rows of steps of one phase and epoch that have values of the same names."""
+    def _of_alike(self, kept: list[Kept], fetched: list[dict[str, Any]], step: RecordedStep) -> Iterator[Rows]:
+        """Rows of steps of one phase and epoch that have values of the same names, and samples of the same shapes."""
         plan = step.plan
-        fetched = [_unpacked(current().fetch(each.values), step) for each in kept]
         keys = Keys(kept)
         columns = {name: [values[name] for values in fetched] for name in fetched[0]}
         prints = _fingerprints(columns, step)
@@ -261,6 +264,11 @@ class StepRows:
 def _alike(item: tuple[Kept, RecordedStep]) -> tuple[Any, ...]:
     kept, step = item
     return id(step), kept.phase, kept.epoch, tuple(kept.values), tuple(sorted(kept.due)), kept.scalars
+
+
+def _shapes(item: tuple[Kept, dict[str, Any]]) -> tuple[Any, ...]:
+    """The shapes of a sample: put together, shorter sequences would be padded, and nobody could tell by how much."""
+    return tuple(value.shape[1:] for value in item[1].values() if isinstance(value, np.ndarray))
 
 
 def _unpacked(values: dict[str, Array], step: RecordedStep) -> dict[str, Any]:
