@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from truetap.backends.keras_private import OutputLoss
+from truetap.loss_context import innermost
 from truetap.pairing import Outputs
 from truetap.tasks import Hint
 
@@ -20,7 +21,7 @@ def hints(model: Any, outputs: Outputs, losses: list[OutputLoss]) -> dict[str, H
     for each in losses:
         name = outputs.name_at(each.path)
         if isinstance(name, str):
-            by_name[name] = each.loss
+            by_name[name] = innermost(each.loss)
     found = {}
     for name in outputs.names:
         loss = by_name.get(name)

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from truetap.backends.keras_private import OutputLoss, keras_mask
+from truetap.loss_context import Around, UsesAround
 from truetap.structure import is_nested
 
 __all__ = [
@@ -58,12 +59,20 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
     """
     found = SampleLosses()
     fits = weights is not None
+    spoken: list[Any] = []
     for each in losses:
         name = "/".join(map(str, each.path))
         truth, pred, mask = (_at(part, each.path) for part in (y_true, y_pred, masks))
         if truth is None:
             continue
-        values, valid = _element_losses(each.loss, truth, pred, mask)
+        weight = None if weights is None else _at(weights, each.path)
+        if isinstance(each.loss, UsesAround):
+            around = Around(weight, mask, pred, speaks=all(each.loss is not earlier for earlier in spoken))
+            values, valid = _settled(each.loss, truth, pred, around)
+            spoken.append(each.loss)
+            weight = None if each.loss.takes_sample_weight else weight
+        else:
+            values, valid = _element_losses(each.loss, truth, pred, mask)
         if _unaligned(truth, pred):
             found.unaligned.append((each.loss, len(truth.shape)))
         trouble = reduces_itself(each.loss, values, pred)
@@ -75,7 +84,6 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
         unweighted = per_sample(values, valid)
         found.outputs[each.path] = unweighted
         found.total = _plus(found.total, unweighted * factor)
-        weight = None if weights is None else _at(weights, each.path)
         applied = None if weights is None else _weighted(values, valid, weight)
         if weight is not None and applied is None:
             found.said.append(
@@ -85,6 +93,14 @@ def sample_losses(losses: list[OutputLoss], y_true: Any, y_pred: Any, weights: A
         fits = fits and applied is not None
         found.weighted = _plus(found.weighted, applied * factor) if fits and applied is not None else None
     return found
+
+
+def _settled(loss: Any, y_true: Any, y_pred: Any, around: Around) -> tuple[Any, Any]:
+    """The same of a loss that takes what is around it, and says itself which of its values count."""
+    y_true = ops.convert_to_tensor(y_true, dtype=loss.dtype)
+    values = loss.call(y_true, _keep_logits(y_pred, loss.dtype), around=around)
+    mask = keras_mask(values)
+    return values, None if mask is None else ops.cast(mask, values.dtype)
 
 
 def _element_losses(loss: Any, y_true: Any, y_pred: Any, mask: Any) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from truetap.backends import current
 from truetap.backends.keras_private import OutputLoss, keras_mask, output_losses
 from truetap.errors import DataError
 from truetap.hints import hints
+from truetap.loss_context import given
 from truetap.observe import observed, owner
 from truetap.pairing import Outputs, declared_outputs, pair
 from truetap.sample_loss import SampleLosses, broadcast_said, lies_over, sample_losses
@@ -135,7 +136,8 @@ class PairStep:
                 self.hints = hints(model, outputs, self._resolved)
             losses = self._resolved
             packed = None if weights is None else outputs.pack(weights)
-            found = sample_losses(losses, truth, pred, packed, outputs.pack(masks))
+            with given(x=batch["x"], y=batch["y"], y_pred=pred, sample_weight=weight):
+                found = sample_losses(losses, truth, pred, packed, outputs.pack(masks))
             if losses and type(model).compute_loss is not keras.Model.compute_loss:
                 found.said.append(
                     "The model has its own compute_loss. The loss per sample is that of model.compile(loss=…), which "
