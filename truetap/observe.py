@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from truetap.backends.autograph import as_it_is
 from truetap.structure import flatten, map_leaves
 
 __all__ = ["applied", "observed", "owner", "replaced"]
@@ -44,6 +45,7 @@ def applied(model: Any, optimizer: Any, given: Callable[[Sequence[Any], Sequence
         return
     apply = optimizer.apply
 
+    @as_it_is
     def watched(gradients: Any, trainable_variables: Any = None) -> Any:
         gradients = list(gradients)
         given(gradients, list(model.trainable_variables if trainable_variables is None else trainable_variables))

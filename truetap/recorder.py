@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import pyarrow as pa
 
+from truetap.backends.autograph import as_it_is
 from truetap.backends.loops import loops
 from truetap.backends.training import training
 from truetap.capture.book import Book
@@ -189,6 +190,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     # --- a loop of one's own -------------------------------------------------------------------------------------
 
+    @as_it_is
     def step(self, model: Any, *, epoch: Any = None, phase: str = "train", optimizer: Any = None) -> LoopStep:
         """One step of a loop that you wrote: `with recorder.step(model) as step: …`.
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 import keras
 
+from truetap.backends.autograph import as_it_is
 from truetap.backends.keras_private import as_loss, keras_mask
 from truetap.errors import TapError
 
@@ -51,6 +52,7 @@ def listening(listener: Listener) -> Iterator[None]:
 def tap(value: Callable[..., Any], name: str) -> Any: ...
 @overload
 def tap(value: Value, name: str, *, per_sample: bool | None = None) -> Value: ...
+@as_it_is
 def tap(value: Any, name: str, *, per_sample: bool | None = None) -> Any:
     """Gives back what it is given; a recorder that listens records it.
 

@@ -77,7 +77,7 @@ def _tensorflow(loop: HandWritten, compiled: bool) -> Train:
             model.optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
             loop.log(said, y, losses, weights, total)
 
-    function = tf.function(step, reduce_retracing=True, autograph=False) if compiled else step
+    function = tf.function(step, reduce_retracing=True) if compiled else step
 
     def train(epoch: Any, batches: Iterable[Batch]) -> None:
         number = tf.constant(epoch) if compiled and epoch is not None else epoch

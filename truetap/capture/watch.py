@@ -17,6 +17,7 @@ from keras import ops
 
 from truetap.about import column
 from truetap.backends import current
+from truetap.backends.autograph import as_it_is
 from truetap.backends.keras_private import compiled_losses, in_symbolic_scope, keras_mask
 from truetap.capture.losses import LossCall, loss_calls, share_of_samples
 from truetap.capture.plan import Plan
@@ -181,6 +182,7 @@ class Watch:
         return self._through(key, value)
 
     def _compute_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @as_it_is
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
             given = dict(zip(("x", "y", "y_pred", "sample_weight"), args, strict=False)) | kwargs
             weights = map_leaves(lambda leaf: leaf if leaf is None else ops.copy(leaf), given.get("sample_weight"))
@@ -203,6 +205,7 @@ class Watch:
         return compute_loss
 
     def _compute_metrics(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @as_it_is
         def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None, **kwargs: Any) -> Any:
             if not self._paired:
                 self._paired = True

@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from truetap.about import column
+from truetap.backends.autograph import as_it_is
 from truetap.backends.keras_private import in_symbolic_scope
 from truetap.backends.loops import Variables, loops
 from truetap.capture.extras import extras
@@ -88,6 +89,7 @@ class LoopStep:
         self._plan: Plan = step.plan
         self._flags: Sequence[Any] = ()
 
+    @as_it_is
     def log(
         self,
         *,
