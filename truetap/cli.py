@@ -1,7 +1,7 @@
-"""The command line: `truetap verify RUN`, `truetap sql RUN QUERY`.
+"""The command line: `truetap verify RUN`, `truetap sql RUN QUERY`, `truetap check-loss LOSS`.
 
-Exit codes: 0 all is well; 1 something is wrong with the run, or the query fails; 2 there is no such
-run, or the command was not understood.
+Exit codes: 0 all is well; 1 something is wrong with the run or the loss, or the query fails; 2 there is no
+such run or loss, or the command was not understood.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any, NoReturn
 import click
 
 from truetap import __version__
-from truetap.errors import DamagedRunError, StoreError, TruetapError
+from truetap.backends.installed import BACKENDS, installed
+from truetap.errors import DamagedRunError, LossError, StoreError, TruetapError
+from truetap.loss_checks.everywhere import Request, check_in_process
+from truetap.loss_checks.sample_batches import KINDS
 from truetap.run import Run
 
 __all__ = ["main"]
@@ -33,7 +36,7 @@ class _Paragraphs(click.Command):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(version)s")
 def main() -> None:
-    """Reads and checks recorded runs. Each command's --help has an example."""
+    """Reads and checks recorded runs, and checks losses. Each command's --help has an example."""
 
 
 @main.command(cls=_Paragraphs)
@@ -93,6 +96,52 @@ def sql(run: str, query: str, as_json: bool) -> None:
             click.echo(str(found))
     except (TruetapError, duckdb.Error) as error:
         _fail(str(error), _WRONG)
+
+
+@main.command("check-loss", cls=_Paragraphs)
+@click.argument("loss", metavar="LOSS")
+@click.option("--backend", "chosen", multiple=True, type=click.Choice(BACKENDS), help="Only this one; may be repeated.")
+@click.option("--data", metavar="MODULE:FUNCTION", help="Gives (y_true, y_pred) or (y_true, y_pred, sample_weight).")
+@click.option("--y-true", metavar="FILE", help="Labels: a .npy file, or a shape such as 8,3.")
+@click.option("--y-pred", metavar="FILE", help="Outputs: the same.")
+@click.option("--sample-weight", metavar="FILE", help="Weights: the same.")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="The batch to make up; by default told by the name.")
+@click.option("--ignore", multiple=True, metavar="RULE", help="Leaves a rule out; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check_loss(loss: str, chosen: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Checks LOSS, module:name or a name of keras.losses, on every backend that is installed.
+
+    Exits with 0 when it is fine, 1 when something is found, 2 when the loss or its data can't be had.
+
+    Example:
+      truetap check-loss my_losses:focal --kind binary
+      truetap check-loss my_losses:dice --data my_data:a_batch --backend jax --json
+    """
+    there = installed()
+    absent = [name for name in chosen if name not in there]
+    if absent or not there:
+        _fail(f"Not installed: {', '.join(absent or BACKENDS)}. Installed: {', '.join(there) or 'none'}.", _NO_RUN)
+    request = Request(loss, **options)
+    try:
+        reports = [check_in_process(request, backend) for backend in chosen or there]
+    except LossError as error:
+        _fail(str(error), _NO_RUN)
+    fine = all(report["ok"] for report in reports)
+    missing = [name for name in BACKENDS if name not in there]
+    if as_json:
+        said = {"loss": loss, "ok": fine, "not_installed": missing, "reports": [_plain(each) for each in reports]}
+        click.echo(json.dumps(said, indent=2))
+    else:
+        click.echo(f"Batch: {reports[0]['batch']}.")
+        for report in reports:
+            click.echo(report["text"])
+        if missing:
+            click.echo(f"Not installed, and so not checked: {', '.join(missing)}.")
+    sys.exit(0 if fine else _WRONG)
+
+
+def _plain(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if key != "text"}
 
 
 def _open(path: str) -> Run:

@@ -309,6 +309,84 @@ def test_sixteen_bits_need_the_inputs_as_they_were(tmp_path: Path) -> None:
     assert rows(tmp_path / "two", "samples")["fingerprint"] == fingerprint(X).tolist()
 
 
+def _jax_epoch(model: Any, recorder: tt.Recorder) -> Any:
+    """An epoch as one `jax.lax.scan`, whose state is given up to it."""
+    import jax
+
+    groups = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
+    state: Any = tuple([variable.value for variable in group] for group in groups)
+
+    def step(state: Any, batch: Any) -> Any:
+        x, y = batch
+        trainable, others, optimizer = state
+        with recorder.step(model) as said:
+
+            def loss(trainable: Any) -> Any:
+                y_pred, new = model.stateless_call(trainable, others, x, training=True)
+                return ops.mean(squared(y, y_pred)), (squared(y, y_pred), new)
+
+            (total, (losses, new)), gradients = jax.value_and_grad(loss, has_aux=True)(trainable)
+            trainable, optimizer = model.optimizer.stateless_apply(optimizer, gradients, trainable)
+            said.log(y_true=y, loss=losses, total_loss=total)
+        return (trainable, new, optimizer), total
+
+    scan = jax.jit(lambda state, data: jax.lax.scan(step, state, data), donate_argnums=0)
+
+    def epoch() -> list[float]:
+        nonlocal state
+        state, totals = scan(state, (X[:16].reshape(2, 8, 4), Y[:16].reshape(2, 8, 1)))
+        return [float(total) for total in totals]
+
+    return epoch
+
+
+def _tensorflow_epoch(model: Any, recorder: tt.Recorder) -> Any:
+    """An epoch as a loop over the dataset inside one `tf.function`."""
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices((X[:16], Y[:16])).batch(8)
+    totals = tf.Variable(tf.zeros(2))
+
+    @tf.function  # type: ignore[untyped-decorator, unused-ignore]
+    def loop() -> None:
+        for number, (x, y) in data.enumerate():
+            with recorder.step(model) as said:
+                with tf.GradientTape() as tape:
+                    losses = squared(y, model(x, training=True))
+                    total = ops.mean(losses)
+                variables = model.trainable_variables
+                model.optimizer.apply(tape.gradient(total, variables), variables)
+                said.log(y_true=y, loss=losses, total_loss=total)
+            totals.scatter_nd_update([[number]], [total])
+
+    def epoch() -> list[float]:
+        loop()
+        return [float(total) for total in totals.numpy()]
+
+    return epoch
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch runs op by op")
+def test_steps_inside_a_compiled_loop(tmp_path: Path) -> None:
+    model = network()
+    taps = [tt.Outputs(), tt.Gradients("head/kernel", reduce="l2", every=3), tt.Updates("head/kernel", every=3)]
+    make = {"jax": _jax_epoch, "tensorflow": _tensorflow_epoch}[BACKEND]
+    totals = []
+    with tt.Recorder(tmp_path / "run", taps) as recorder:
+        epoch = make(model, recorder)
+        for number in range(3):
+            if number:
+                recorder.begin_epoch()
+            totals += epoch()
+    scalars = rows(tmp_path / "run", "scalars")
+    np.testing.assert_allclose(scalars["loss"], totals, rtol=1e-5)
+    assert scalars["epoch"] == [0, 0, 1, 1, 2, 2]
+    assert rows(tmp_path / "run", "samples")["fingerprint"] == fingerprint(X[:16]).tolist() * 3
+    for table in ("gradients", "updates"):
+        assert set(rows(tmp_path / "run", table)["step"]) == {0, 3}
+        assert all(value > 0 for value in rows(tmp_path / "run", table)["value"])
+
+
 if BACKEND == "torch":
 
     def test_an_optimizer_of_torch(tmp_path: Path) -> None:

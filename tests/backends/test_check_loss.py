@@ -1,0 +1,296 @@
+"""`check_loss` names what is wrong with a loss, and is silent about one that is right; the same on each backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import truetap as tt
+from truetap.loss_checks.evidence import Evidence
+from truetap.loss_checks.finding import Finding, Severity
+from truetap.loss_checks.rules import RULES
+
+from .broken_losses import (
+    BINARY,
+    COLUMN,
+    FLAT,
+    HOLES,
+    INDEX,
+    MISSING,
+    ONE_HOT,
+    PADDED,
+    REAL,
+    SEQUENCE,
+    SHARES,
+    TABLE,
+    Array,
+    N,
+)
+from .sound_losses import KERAS, OWN, Sound
+
+
+def rules_of(report: tt.LossReport, *kinds: str) -> list[str]:
+    return [each.rule for each in report.findings if each.severity in (kinds or ("error", "warning"))]
+
+
+# ------------------------------------------------------------------------------------ what is wrong
+@pytest.mark.parametrize("name", TABLE)
+def test_broken(name: str) -> None:
+    case = TABLE[name]
+    report = tt.check_loss(case.loss, case.y_true, case.y_pred, sample_weight=case.sample_weight)
+    assert rules_of(report) == [case.rule]
+    (finding,) = report.wrong
+    assert case.word in str(finding)
+    assert not case.severity or finding.severity == case.severity
+
+
+def test_every_rule_is_in_the_table() -> None:
+    assert {case.rule for case in TABLE.values()} | {"does_not_trace"} == {rule.name for rule in RULES}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="on JAX nothing runs untraced, on torch all does")
+def test_a_loss_that_runs_eagerly_only() -> None:
+    def eager(y_true: Any, y_pred: Any) -> Any:
+        if not hasattr(y_pred, "numpy"):
+            raise RuntimeError("no numpy here")
+        return ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+    report = tt.check_loss(eager, *REAL)
+    assert rules_of(report) == ["does_not_trace"]
+    assert "RuntimeError: no numpy here" in str(report)
+
+
+# ------------------------------------------------------------------------------------ what is right
+@pytest.mark.parametrize("name", KERAS | OWN)
+def test_sound(name: str) -> None:
+    report = tt.check_loss(*(KERAS | OWN)[name])
+    assert report.ok, report
+
+
+def test_every_loss_of_keras_is_among_them() -> None:
+    needs_q = "categorical_generalized_cross_entropy"  # as a function; its class is there
+    names = {name for name in dir(keras.losses) if not name.startswith("_")}
+    names -= {"Loss", "get", "serialize", "deserialize", needs_q}
+    checked = [loss if not isinstance(loss, str) else getattr(keras.losses, loss, None) for loss, *_ in KERAS.values()]
+    covered = {type(each) if isinstance(each, keras.losses.Loss) else each for each in checked}
+    assert sorted(name for name in names if getattr(keras.losses, name) not in covered) == []
+
+
+def by_scale(y_true: Any, y_pred: Any, *, x: Any) -> Any:
+    return ops.mean(ops.abs(y_true - y_pred), axis=-1) * x["scale"][:, 0]
+
+
+def weighs_inside(y_true: Any, y_pred: Any, *, sample_weight: Any) -> Any:
+    values = ops.mean(ops.abs(y_true - y_pred), axis=-1)
+    return values if sample_weight is None else values * sample_weight
+
+
+SCALES = {"scale": np.linspace(1, 2, N, dtype="float32")[:, None]}
+WEIGHTS = np.linspace(0.1, 1, N, dtype="float32")
+TRUETAP: dict[str, tuple[Sound, dict[str, Any]]] = {
+    "masked": ((tt.losses.Masked("mae", mask_value=-1.0), HOLES, REAL[1]), {}),
+    "masked, weighted": ((tt.losses.Masked("mae", mask_value=-1.0), HOLES, REAL[1]), {"sample_weight": WEIGHTS}),
+    "masked NaN": ((tt.losses.Masked("mse", mask_value=float("nan")), MISSING, REAL[1]), {}),
+    "masked tags": ((tt.losses.Masked("sparse_categorical_crossentropy", mask_value=0), PADDED, SEQUENCE), {}),
+    "classes": ((tt.losses.ClassWeighted("categorical_crossentropy", [1, 20, 1, 2]), ONE_HOT, SHARES), {}),
+    "indices": ((tt.losses.ClassWeighted("sparse_categorical_crossentropy", [1, 2, 3, 4]), INDEX, SHARES), {}),
+    "two classes": ((tt.losses.ClassWeighted("binary_crossentropy", {0: 1.0, 1: 5.0}), *BINARY), {}),
+    "x": ((tt.losses.Contextual(by_scale), *REAL), {"x": SCALES}),
+    "own weights": ((tt.losses.Contextual(weighs_inside), *REAL), {"sample_weight": WEIGHTS}),
+}
+
+
+@pytest.mark.parametrize("name", TRUETAP)
+def test_losses_of_truetap(name: str) -> None:
+    loss, more = TRUETAP[name]
+    report = tt.check_loss(*loss, **more)
+    assert report.ok, report
+
+
+@pytest.mark.parametrize("name", ["Dice", "Tversky", "Circle"])
+def test_whole_batch_losses_of_keras_get_a_note(name: str) -> None:
+    report = tt.check_loss(*KERAS[name])
+    assert rules_of(report, "note") == ["batch_statistics"]
+    assert "depends on the batch size" in report.findings[0].why
+    report.raise_if_wrong()
+
+
+# ---------------------------------------------------------------------------------- the numbers said
+def test_numbers_of_a_broadcast() -> None:
+    (finding,) = tt.check_loss(TABLE["implicit_broadcast-SquaredOfFlatLabels"].loss, *FLAT).findings
+    y_true, y_pred = FLAT
+    table = np.mean((y_true[None, :] - y_pred) ** 2)
+    right = np.mean((y_true[:, None] - y_pred) ** 2)
+    assert f"the loss is {table:.4g}, with the same labels reshaped to (8, 1) it is {right:.4g}" in finding.seen
+    assert finding.where == "y_true"
+
+
+def test_numbers_of_a_reduction() -> None:
+    y_true, y_pred = REAL
+    own = np.mean((y_true - y_pred) ** 2, axis=-1)
+    best = int(np.argmin(own))
+    (finding,) = tt.check_loss(TABLE["reduced_before_weights-mean_of_all"].loss, y_true, y_pred).findings
+    assert f"on sample {best}, whose own loss is {own[best]:.4g}" in finding.seen
+    # one value times eight weights, of which one is 1: Keras takes the mean of that
+    assert f"Keras gets {own.mean() / N:.4g}; right is {own[best] / N:.4g}." in finding.seen
+
+
+def test_numbers_of_a_mask() -> None:
+    case = TABLE["mean_over_masked-masked_samples"]
+    (finding,) = tt.check_loss(case.loss, case.y_true, case.y_pred).findings
+    assert "with 4 of 8 equal elements masked the loss is 0.5 where their mean is 1" in finding.seen
+
+
+def test_numbers_of_a_wrong_gradient() -> None:
+    case = TABLE["wrong_gradient-own_gradient"]  # 3 instead of 2 (y_pred - y_true)
+    (finding,) = tt.check_loss(case.loss, case.y_true, case.y_pred).findings
+    words = finding.seen.rstrip(".").split()
+    by_steps, by_gradient = float(words[words.index("differences") + 1].rstrip(",")), float(words[-1])
+    assert by_steps != pytest.approx(by_gradient, rel=0.1)
+
+
+def test_rank_note_for_a_function() -> None:
+    def squared(y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+    report = tt.check_loss(squared, *FLAT)
+    assert report.ok
+    (note,) = report.findings
+    y_true, y_pred = FLAT
+    right, table = np.mean((y_true[:, None] - y_pred) ** 2), np.mean((y_true[None, :] - y_pred) ** 2)
+    assert (note.rule, note.severity) == ("implicit_broadcast", Severity.NOTE)
+    assert f"(loss {right:.4g}); called by hand it gives {table:.4g}" in note.seen
+
+
+def test_same_words_for_a_function_and_a_loss() -> None:
+    """D02: a function's ranks are aligned by Keras, those of a Loss are not."""
+    loss = TABLE["implicit_broadcast-SquaredOfFlatLabels"].loss
+    assert rules_of(tt.check_loss(loss, *FLAT)) == ["implicit_broadcast"]
+    assert tt.check_loss(loss, *COLUMN).ok
+
+
+# ------------------------------------------------------------------------------------------ report
+def test_report() -> None:
+    report = tt.check_loss(TABLE["no_gradient-rounded"].loss, *BINARY)
+    assert not report
+    assert (report.loss, report.backend) == ("rounded", keras.backend.backend())
+    assert str(report).startswith(f"Loss 'rounded' on {report.backend}: 1 error; ")
+    assert "it ends at round" in str(report)
+    with pytest.raises(tt.LossError, match=r"'rounded' is not what it seems to be \(1 error\):\n- error: no_gradient"):
+        report.raise_if_wrong()
+    said = report.to_dict()
+    assert said["findings"][0]["where"] == "round"
+    assert said["findings"][0]["severity"] == "error"
+    assert "no_gradient" in said["checked"]
+    assert said["skipped"]["wrong_gradient"] == "explained by no_gradient"
+    assert "<td>no_gradient</td>" in report._repr_html_()
+    fine = tt.check_loss("mse", *REAL)
+    assert fine
+    assert fine.findings == ()
+    assert "nothing found" in str(fine)
+
+
+def test_html_is_escaped() -> None:
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        raise ValueError("<script>")
+
+    assert "&lt;script&gt;" in tt.check_loss(loss, *REAL)._repr_html_()
+
+
+def test_ignore() -> None:
+    case = TABLE["batch_statistics-dice_of_batch"]
+    report = tt.check_loss(case.loss, case.y_true, case.y_pred, ignore=["batch_statistics"])
+    assert report.ok
+    assert report.skipped["batch_statistics"] == "ignored"
+    with pytest.raises(tt.LossError, match=r"There is no rule 'batch_statistic'. Near names: 'batch_statistics'"):
+        tt.check_loss("mse", *REAL, ignore=["batch_statistic"])
+
+
+def test_rule_of_ones_own() -> None:
+    class Negative:
+        name = "negative"
+        needs = ("values",)
+        after = ("does_not_run",)
+
+        def check(self, evidence: Evidence) -> Iterator[Finding]:
+            if evidence.values is not None and evidence.values.min() < 0:
+                yield Finding(self.name, Severity.NOTE, "It is negative.", "", "")
+
+    report = tt.check_loss("cosine_similarity", *REAL, rules=[Negative()])
+    assert report.checked == ("negative",)
+    assert rules_of(report, "note") == ["negative"]
+
+
+def test_a_random_loss_gets_a_note() -> None:
+    seeds = keras.random.SeedGenerator(1)
+
+    def noisy(y_true: Any, y_pred: Any) -> Any:
+        noise = keras.random.normal(ops.shape(y_pred), seed=seeds)
+        return ops.mean(ops.square(y_true - y_pred + noise), axis=-1)
+
+    report = tt.check_loss(noisy, *REAL)
+    assert report.ok, report
+    assert "draws random numbers" in str(report)
+
+
+# ------------------------------------------------------------------------------------- what is given
+BAD_INPUT: dict[str, tuple[Any, Any, Any, str]] = {
+    "name": ("mean_squared_eror", *REAL, "There is no loss 'mean_squared_eror'.*Near names: 'mean_squared_error'"),
+    "several": (["mse", "mae"], *REAL, "one loss at a time. Received: 2 losses"),
+    "no loss": (3, *REAL, "Received: 3 of type int"),
+    "outputs": ("mse", {"a": REAL[0]}, {"a": REAL[1]}, "one output at a time. Received: y_true of type dict"),
+    "length": ("mse", REAL[0], REAL[1][:3], r"all parts of one length. Received: y_true \(8, 3\), y_pred \(3, 3\)"),
+    "one sample": ("mse", REAL[0][:1], REAL[1][:1], "at least 2 samples"),
+    "swapped": ("sparse_categorical_crossentropy", SHARES, INDEX, r"loss\(y_true, y_pred\), labels first"),
+    "text": ("mse", np.asarray(["a", "b"]), REAL[1][:2], "y_true must hold numbers. Received: dtype <U1"),
+    "NaN": ("mse", REAL[0], MISSING, "y_pred holds NaN"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input(name: str) -> None:
+    loss, y_true, y_pred, message = BAD_INPUT[name]
+    with pytest.raises(tt.LossError, match=message):
+        tt.check_loss(loss, y_true, y_pred)
+
+
+def test_a_class_that_needs_arguments() -> None:
+    class Needs(keras.losses.Loss):  # type: ignore[misc]
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+
+    with pytest.raises(tt.LossError, match=r"can't be made without arguments.*Give an instance"):
+        tt.check_loss(Needs, *REAL)
+
+
+def test_tensors_lists_and_other_dtypes() -> None:
+    y_true, y_pred = (ops.convert_to_tensor(each) for each in REAL)
+    assert tt.check_loss("mse", y_true, y_pred).ok
+    assert tt.check_loss("mse", REAL[0].tolist(), REAL[1].astype("float64")).ok
+    assert tt.check_loss("mse", REAL[0].astype("float64"), REAL[1].astype("float16")).ok
+    assert tt.check_loss("mae", np.arange(N), COLUMN[1]).ok
+
+
+def test_nothing_stays_behind() -> None:
+    """The check hides the batch axis from code for a moment."""
+    shape = keras.KerasTensor.shape
+    tt.check_loss(TABLE["unknown_batch-divides_by_static_batch"].loss, *REAL)
+    assert keras.KerasTensor.shape is shape
+    assert keras.KerasTensor((7919, 3)).shape == (7919, 3)
+
+
+def test_long_batches_are_cut() -> None:
+    rows: list[int] = []
+
+    def counted(y_true: Any, y_pred: Any) -> Any:
+        rows.append(y_pred.shape[0] or 0)
+        return ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+    many: Array = np.random.default_rng(0).normal(size=(1000, 3)).astype("float32")
+    tt.check_loss(counted, many, many + 1, ignore=["unknown_batch"])
+    assert max(rows) == 16

@@ -1,0 +1,124 @@
+"""Values per sample: reduced too early, or dependent on the rest of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from truetap.loss_checks.evidence import Evidence
+from truetap.loss_checks.finding import Finding, Severity
+from truetap.loss_checks.numbers import same, shown
+
+__all__ = ["BatchStatistics", "PartialBatch", "ReducedBeforeWeights"]
+
+
+class PartialBatch:
+    """The loss raises on a smaller batch: the last of an epoch, or a single sample."""
+
+    name = "partial_batch"
+    needs: tuple[str, ...] = ("values",)
+    after = ("implicit_broadcast",)
+
+    def check(self, evidence: Evidence) -> Iterator[Finding]:
+        for size in dict.fromkeys((evidence.n - 1, 1)):
+            run = evidence.unreduced_of(slice(size))
+            if run.error is not None:
+                yield Finding(
+                    self.name,
+                    Severity.ERROR,
+                    f"A batch of {evidence.n} runs, a batch of {size} raises {type(run.error).__name__}: "
+                    f"{' '.join(str(run.error).split())[:200]}",
+                    "The last batch of an epoch has fewer samples; fit stops there.",
+                    "Take sizes from ops.shape(y_pred), -1 in ops.reshape, and name the axis in ops.squeeze.",
+                )
+                return
+
+
+class ReducedBeforeWeights:
+    """The loss reduces the batch itself, so that weights reach only the result."""
+
+    name = "reduced_before_weights"
+    needs: tuple[str, ...] = ("values", "singles", "repeatable")
+    after = ("implicit_broadcast", "value_in_python", "dynamic_shape", "swapped_arguments")
+
+    def check(self, evidence: Evidence) -> Iterator[Finding]:
+        assert evidence.values is not None
+        if _per_sample(evidence) or not _adds_up(evidence):
+            return
+        own = _own_losses(evidence)
+        chosen = int(np.argmin(own))
+        weights = np.zeros(evidence.n, np.float32)
+        weights[chosen] = 1.0
+        run = evidence.total(evidence.y_true, evidence.y_pred, weights)
+        got = shown(run.value) if run.value is not None else f"{type(run.error).__name__}"
+        yield Finding(
+            self.name,
+            Severity.WARNING if evidence.sample_weight is None else Severity.ERROR,
+            f"It returns shape {evidence.values.shape} for a batch of {evidence.n}. With weight 1 on sample {chosen}, "
+            f"whose own loss is {shown(own[chosen])}, and 0 on the others, Keras gets {got}; right is "
+            f"{shown(own[chosen] / evidence.n)}.",
+            "sample_weight, class_weight and masks are applied to what the loss returns: they lose their meaning.",
+            "Return one value per sample, by reducing over axis=-1 only: Keras reduces the batch.",
+            reference="tensorflow/tensorflow#42446",
+        )
+
+
+class BatchStatistics:
+    """The loss of a sample depends on the samples that happen to be beside it."""
+
+    name = "batch_statistics"
+    needs: tuple[str, ...] = ("values", "singles", "repeatable")
+    after = ("implicit_broadcast", "value_in_python", "dynamic_shape", "swapped_arguments", "reduced_before_weights")
+
+    def check(self, evidence: Evidence) -> Iterator[Finding]:
+        assert evidence.values is not None
+        assert evidence.singles is not None
+        if _per_sample(evidence):
+            alone = np.concatenate(evidence.singles)
+            if same(evidence.values, alone):
+                return
+            worst = int(np.argmax(np.abs(evidence.values - alone).reshape(evidence.n, -1).max(axis=1)))
+            seen = (
+                f"Sample {worst} has the loss {shown(float(np.mean(evidence.values[worst])))} in this batch of "
+                f"{evidence.n}, and {shown(float(np.mean(alone[worst])))} alone."
+            )
+        elif not _adds_up(evidence):
+            seen = (
+                f"The batch of {evidence.n} has the loss {shown(float(np.mean(evidence.values)))}; the mean of its "
+                f"samples, each alone, is {shown(float(np.mean(_own_losses(evidence))))}."
+            )
+        else:
+            return
+        own = evidence.subject.documented or getattr(evidence.subject.loss, "normalize", None) == "weights"
+        yield Finding(
+            self.name,
+            Severity.NOTE if own else Severity.WARNING,
+            seen,
+            "The value depends on the batch size and on who is in the batch; the last batch counts otherwise, and "
+            "sample weights can't select samples.",
+            "That is how the loss is defined; some can reduce within samples, such as Dice(axis=(1, 2, 3))."
+            if own
+            else "Reduce within each sample (axis=1 and up). If it is meant, as in contrastive losses, "
+            'pass ignore=["batch_statistics"].',
+            reference="keras-team/keras#19637",
+        )
+
+
+def _per_sample(evidence: Evidence) -> bool:
+    """Whether the first axis of the values is the batch: it is shorter for a shorter batch."""
+    values, n = evidence.values, evidence.n
+    if values is None or not values.ndim or values.shape[0] != n:
+        return False
+    return all(each.ndim == values.ndim and each.shape[0] == 1 for each in evidence.singles or [])
+
+
+def _own_losses(evidence: Evidence) -> list[float]:
+    return [float(np.mean(each)) for each in evidence.singles or []]
+
+
+def _adds_up(evidence: Evidence) -> bool:
+    """Whether the loss of the batch is the mean or the sum of the samples' own."""
+    whole = float(np.mean(evidence.values if evidence.values is not None else np.nan))
+    own = _own_losses(evidence)
+    return same(whole, np.mean(own)) or same(whole, np.sum(own))
