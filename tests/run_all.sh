@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests: what needs no backend (with the examples in docstrings), then each backend in a process of its own.
+# The tests: what needs no backend (with the examples in docstrings), then each backend in processes of its own.
 # Prints pytest's closing lines of every part; fails if any part failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,6 @@ part() { # part NAME BACKEND PYTEST-ARGS...
 }
 part "what needs no backend" tensorflow -n 2 --ignore=tests/backends --doctest-modules tests truetap
 for backend in tensorflow jax torch; do
-  part "$backend" "$backend" tests/backends
+  part "$backend" "$backend" -n 2 tests/backends
 done
 exit $status

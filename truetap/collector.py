@@ -84,6 +84,7 @@ class Collector:
         self._by_form: dict[tuple[Any, ...], _Compiled] = {}
         self._x_shape: Any = ""
         self._first: frozenset[str] | None = None  # the columns of the first batch
+        self._said_missing = False
         self._columns: tuple[str, ...] | None = None
 
     @property
@@ -206,7 +207,23 @@ class Collector:
         columns = started.kept | self._labels(started, step.outputs, fetched) | fetched
         if started.size:
             self._check_same_columns(columns)
+        self._say_missing_labels(columns)
         return columns
+
+    def _say_missing_labels(self, columns: Columns) -> None:
+        """NaN in labels, where the loss doesn't leave it out."""
+        if self._said_missing or "loss" not in columns or not np.isnan(columns["loss"]).any():
+            return
+        for name, values in columns.items():
+            if name.split("/")[0] != "y_true" or values.dtype.kind != "f" or not np.isnan(values).any():
+                continue
+            self._said_missing = True
+            notice(
+                self._reader.notices,
+                f"Labels are missing: {int(np.isnan(values).sum()):,} of {values.size:,} values of {name!r} in batch "
+                f"{int(columns['step'][0])} are NaN, and so is the loss; in training the weights would be. Expected: "
+                "tt.losses.Masked(loss, mask_value=float('nan')), which leaves them out.",
+            )
 
     def _check_same_columns(self, columns: Columns) -> None:
         if self._first is None:

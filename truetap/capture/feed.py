@@ -15,7 +15,7 @@ from truetap.capture.host import Kept
 from truetap.capture.plan import Chosen, Plan
 from truetap.capture.step import RecordedStep
 
-__all__ = ["Clock", "Feed"]
+__all__ = ["Clock", "Feed", "at_epoch_end"]
 
 
 @dataclass
@@ -154,7 +154,7 @@ class Feed:
         """Takes the variables that are wanted once an epoch, after its last step."""
         at = self._clock.at(self._plan.phase)
         last = {**at, "step": at["step"] - 1, "batch": at["batch"] - 1}
-        chosen = [each for each in self._around if _at_epoch_end(each)]
+        chosen = [each for each in self._around if at_epoch_end(each)]
         chosen = [each for each in chosen if each.tap.epochs is None or at["epoch"] in each.tap.epochs]
         if not chosen or at["batch"] == 0:
             return
@@ -165,7 +165,7 @@ class Feed:
 
     def _read_variables(self, kept: Kept, due: set[int], read: Callable[[Any], Any]) -> None:
         for each in self._around:
-            if each.place in due and not _at_epoch_end(each):
+            if each.place in due and not at_epoch_end(each):
                 kept.variables[each.place] = {path: read(variable) for path, variable in each.members.items()}
         kept.before, self._before = self._before, {}
 
@@ -207,7 +207,7 @@ _WITH_ROWS = ("fingerprint", "columns:", "print:", "x:", "y_pred", "loss")
 _PER_SAMPLE = {"samples", "inputs", "activations", "activation_gradients", "tapped"}
 
 
-def _at_epoch_end(each: Chosen) -> bool:
+def at_epoch_end(each: Chosen) -> bool:
     """Whether a tap of variables is read after an epoch's last step; an update is of one step, the first."""
     return bool(each.tap.per_epoch) and each.tap.kind != "updates"
 

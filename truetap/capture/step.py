@@ -15,6 +15,7 @@ from truetap.capture.extras import Packing, extras
 from truetap.capture.plan import Plan
 from truetap.capture.watch import Learned, Watch
 from truetap.observe import applied
+from truetap.structure import leaves
 
 __all__ = ["RecordedStep"]
 
@@ -69,6 +70,7 @@ class RecordedStep:
         with watch.installed(), self._optimizer(watch):
             result = inner(data)
         self._pair_otherwise(watch, result, data)
+        self._say_unused_weights(watch, data)
         return result, self._extras(watch, data, result, flags, reached, plan)
 
     def only(self, due: Sequence[bool]) -> Plan:
@@ -102,7 +104,18 @@ class RecordedStep:
     ) -> dict[str, Any]:
         """The extras of a step that was a function of its state; the backend has led it through `watch`."""
         self._pair_otherwise(watch, result, data)
+        self._say_unused_weights(watch, data)
         return self._extras(watch, data, result, flags, reached, self.plan)
+
+    def _say_unused_weights(self, watch: Watch, data: Any) -> None:
+        """A step that unpacks its data itself may leave the weights out, and nobody would notice."""
+        weights = data[2] if isinstance(data, list | tuple) and len(data) > 2 else None
+        if self.plan.phase == "predict" or watch.weighted or all(leaf is None for leaf in leaves(weights)):
+            return
+        self.learned.say(
+            "The data hold sample weights, or class_weight made some, and the step gave none to compute_loss, nor, if "
+            "it doesn't call that, to compute_metrics. Expected: self.compute_loss(x, y, y_pred, sample_weight)."
+        )
 
     def _pair_otherwise(self, watch: Watch, result: Any, data: Any) -> None:
         """Outputs of a step that went through no hook: of `predict`, its result."""

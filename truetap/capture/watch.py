@@ -8,7 +8,7 @@ the backend hands out with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ from truetap.hints import hints
 from truetap.observe import observed, owner, replaced
 from truetap.pairing import Outputs, declared_outputs, pair
 from truetap.sample_loss import lies_over
-from truetap.structure import flatten, is_nested, map_leaves, skeleton
+from truetap.structure import flatten, is_nested, leaves, map_leaves, skeleton
 from truetap.tapping import listening
 from truetap.taps import Outputs as OutputsTap
 from truetap.tasks import Hint
@@ -104,6 +104,7 @@ class Watch:
         self._wanted = [each.tap for each in plan.taps if each.tap.kind == "tapped"]
         self._level = current().level()
         self._paired = False
+        self._weighted: bool | None = None  # what compute_loss was given, else compute_metrics
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -188,6 +189,7 @@ class Watch:
             weights = map_leaves(lambda leaf: leaf if leaf is None else ops.copy(leaf), given.get("sample_weight"))
             with loss_calls(self._model) as calls:
                 total = original(*args, **kwargs)
+            self._weighted = bool(self._weighted) or any(leaf is not None for leaf in leaves(weights))
             if self._paired:
                 self.learned.say("The step computes its loss several times; what is recorded is the first.")
                 return total
@@ -209,6 +211,7 @@ class Watch:
         def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None, **kwargs: Any) -> Any:
             if not self._paired:
                 self._paired = True
+                self._weighted = any(leaf is not None for leaf in leaves(sample_weight))
                 self.metrics_seen(y_pred, y, sample_weight)
             return original(x, y, y_pred, sample_weight=sample_weight, **kwargs)
 
@@ -226,6 +229,11 @@ class Watch:
     def paired(self) -> bool:
         """Whether the outputs of the step were seen."""
         return self._paired
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the loss of the step was given sample weights; True where that can't be told."""
+        return self._weighted is not False
 
     def keep_outputs(self, y_pred: Any, y: Any, sample_weight: Any, calls: Sequence[LossCall]) -> None:
         """Makes columns of samples of what a loss was given."""
@@ -258,6 +266,13 @@ class Watch:
 
     def _keep_labels(self, y: Any, outputs: Outputs, calls: dict[str, LossCall]) -> None:
         labels = {name: call.y_true for name, call in calls.items()}
+        order = list(outputs.shape) if isinstance(outputs.shape, Mapping) else []
+        if len(labels) > 1 and isinstance(y, list | tuple) and sorted(order) != order:
+            self.learned.say(
+                f"The labels are a list and the outputs a dict: Keras gives them to the losses in the sorted order of "
+                f"the keys, {sorted(order)}, and not in that of the model, {order}. What is recorded is what the losses "
+                "got. Expected: the labels as a dict with these keys."
+            )
         if y is not None and len(labels) < len(outputs.names):
             try:
                 labels = {k: v for k, v in pair(y, outputs)[0].items() if v is not None} | labels

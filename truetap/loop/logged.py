@@ -8,7 +8,9 @@ from typing import Any
 
 from keras import ops
 
+from truetap.about import column
 from truetap.errors import LossError
+from truetap.sample_loss import fitted, per_sample
 from truetap.structure import flatten, is_nested
 
 __all__ = ["Logged"]
@@ -35,7 +37,7 @@ class Logged:
                 setattr(self, each.name, said[each.name])
 
     def losses(self, y_pred: Sequence[Any], y_true: Sequence[Any]) -> dict[str, Any]:
-        """The loss of each sample, shape (n,), under the name ""; of several outputs each under its own, too.
+        """Columns of losses, shape (n,): "loss"; of several outputs "loss/name" too; with weights "weighted_loss".
 
         Args:
             y_pred: The outputs, in a row.
@@ -46,13 +48,32 @@ class Logged:
         """
         if self.loss is None:
             return {}
-        if not is_nested(self.loss):
-            return {"": _per_sample(self.loss, "", y_true, y_pred)}
-        found = {name: _per_sample(value, name, (), ()) for name, value in flatten(self.loss).items()}
-        return {"": sum(found.values())} | found
+        if is_nested(self.loss):
+            values = {name: _checked(value, name, (), ()) for name, value in flatten(self.loss).items()}
+        else:
+            values = {"": _checked(self.loss, "", y_true, y_pred)}
+        found = {column("loss", name): per_sample(value, None) for name, value in values.items()}
+        found["loss"] = sum(found.values())
+        if self.sample_weight is not None:
+            weight = self.sample_weight
+            weights = flatten(weight) if is_nested(weight) else dict.fromkeys(values, weight)
+            found["weighted_loss"] = sum(_weighted(value, weights.get(name)) for name, value in values.items())
+        return found
 
 
-def _per_sample(loss: Any, name: str, y_true: Sequence[Any], y_pred: Sequence[Any]) -> Any:
+def _weighted(values: Any, weight: Any) -> Any:
+    if weight is None:
+        return per_sample(values, None)
+    over = fitted(ops.cast(ops.convert_to_tensor(weight), values.dtype), values)
+    if over is None:
+        raise LossError(
+            f"step.log(sample_weight=…) has shape {tuple(weight.shape)} and the loss {tuple(values.shape)}. Expected: "
+            "weights of shape (n,), or over leading axes of the loss."
+        )
+    return per_sample(values * over, None)
+
+
+def _checked(loss: Any, name: str, y_true: Sequence[Any], y_pred: Sequence[Any]) -> Any:
     loss = ops.convert_to_tensor(loss)
     shape = tuple(loss.shape)
     what = f"step.log(loss=…){f' of output {name!r}' if name else ''}"
@@ -68,4 +89,4 @@ def _per_sample(loss: Any, name: str, y_true: Sequence[Any], y_pred: Sequence[An
             "to a table of n by n, and the loop minimises its mean. Expected: both of one shape; y = y[:, None], or "
             "y_pred = y_pred[:, 0]."
         )
-    return ops.mean(loss, axis=tuple(range(1, len(shape)))) if len(shape) > 1 else loss
+    return loss

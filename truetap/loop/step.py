@@ -17,12 +17,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from truetap.about import column
 from truetap.backends.autograph import as_it_is
 from truetap.backends.keras_private import in_symbolic_scope
 from truetap.backends.loops import Variables, loops
 from truetap.capture.extras import extras
-from truetap.capture.feed import Feed
+from truetap.capture.feed import Feed, at_epoch_end
 from truetap.capture.plan import Plan
 from truetap.capture.step import RecordedStep
 from truetap.capture.watch import Watch
@@ -87,6 +86,7 @@ class LoopStep:
         self._inputs: Any = None
         self._outputs: Any = None
         self._plan: Plan = step.plan
+        self._entered = False
         self._flags: Sequence[Any] = ()
 
     @as_it_is
@@ -114,14 +114,16 @@ class LoopStep:
             loss: The loss of each sample before it is reduced, shape (n,) or (n, …), of which the mean over all
                 axes but the first is taken; or, of several outputs, a dict by their names, whose sum is the
                 sample's loss.
-            sample_weight: Shape (n,): what the loop weighs the losses with.
+            sample_weight: What the loop weighs the losses with: shape (n,), or over as many leading axes of `loss` as
+                it has.
             total_loss: The scalar that is minimised; by default the mean of the weighted losses.
             gradients: Gradients in the order of `model.trainable_variables`, where no Keras optimizer gets them.
             metrics: Scalars by name, kept as `running/<name>`.
 
-        Raises:
-            LossError: The loss is a table of n by n, of labels (n,) against outputs (n, 1); or it is a scalar.
-            LengthError: Values of several samples that are not as many as the others.
+        Raises, when the block ends:
+            LossError: The loss is a table of n by n, of labels (n,) against outputs (n, 1); or it is a scalar; or the
+                weights don't lie over it.
+            LengthError: There aren't as many gradients as variables.
         """
         self._logged.add(
             ids=ids,
@@ -138,6 +140,9 @@ class LoopStep:
     # --- the block -------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
+        if self._entered:
+            raise TapError("This step was recorded already. Expected: `with recorder.step(model) as step:` for each.")
+        self._entered = True
         backend, plan = loops(), self._step.plan
         self._compiled = backend.compiled()
         self._replica, self._replicas = backend.replica()
@@ -162,10 +167,14 @@ class LoopStep:
             self._step.learned,
             lambda key, value: backend.through(self._reached, key, value),
         )
-        if self._replicas == 1:
-            self._install()
         if self._compiled and not backend.stateless:
             self._before = self._around(backend.read, "updates")
+        if self._replicas == 1:
+            try:
+                self._install()
+            except BaseException:
+                self._stack.close()
+                raise
         return self
 
     def __exit__(
@@ -234,11 +243,8 @@ class LoopStep:
         if y_pred is not None and (said or not watch.paired):
             watch.keep_outputs(y_pred, logged.y_true, logged.sample_weight, [])
         for name, value in logged.losses(leaves(y_pred), leaves(logged.y_true)).items():
-            watch.seen[column("loss", name)] = ops.stop_gradient(value)
+            watch.seen[name] = ops.stop_gradient(value)
         loss: Any = watch.seen.get("loss")
-        if logged.loss is not None and logged.sample_weight is not None:
-            weight = ops.reshape(ops.cast(logged.sample_weight, loss.dtype), (-1,))
-            watch.seen["weighted_loss"] = loss * weight
         if logged.total_loss is not None:
             watch.seen["total_loss"] = ops.stop_gradient(ops.convert_to_tensor(logged.total_loss))
         elif "total_loss" not in watch.seen and loss is not None:
@@ -269,8 +275,13 @@ class LoopStep:
         return None if seen is None else self._watch.taken(seen)
 
     def _around(self, read: Callable[[Any], Any], kind: str | None = None) -> Variables:
-        """Values of the variables that taps want, by identity."""
+        """Values of the variables that taps want, by identity.
+
+        Those that are wanted once an epoch are left in the model until `begin_epoch` reads them; not where the epoch
+        is an argument of the compiled function, whose turn is known only after the next step.
+        """
         wanted = [each for each in self._step.plan.around if kind is None or each.tap.kind == kind]
+        wanted = [each for each in wanted if self._epoch is not None or not at_epoch_end(each)]
         return {id(variable): read(variable) for each in wanted for variable in each.members.values()}
 
     def _deliver(self, values: dict[str, Any]) -> None:
