@@ -24,6 +24,7 @@ format: $(VENV)/.test
 bench: $(VENV)/.test
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/collect.py || exit 1; done
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/overhead.py || exit 1; done
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/tap.py || exit 1; done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from truetap.run import Run, open  # noqa: A004
     from truetap.samples import Samples
     from truetap.selection import select
+    from truetap.tapping import tap
     from truetap.taps import (
         ActivationGradients,
         Activations,
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
         Updates,
         Weights,
     )
-    from truetap.tapping import tap
 
 __version__ = "0.1.0.dev0"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
 
 import pyarrow as pa
 
 from truetap.about import column
+from truetap.lazy import Lazy
 from truetap.rows import column_names, count, only
 
 __all__ = ["OutputView"]
@@ -15,7 +15,7 @@ __all__ = ["OutputView"]
 _OF_OUTPUTS = ("y_true", "y_pred", "mask", "loss", "weighted_loss", "sample_weight")
 
 
-class OutputView(Sequence[pa.RecordBatch]):
+class OutputView(Lazy):
     """Record batches with the columns of other outputs left out; made one at a time, without copies."""
 
     def __init__(self, batches: Sequence[pa.RecordBatch], output: str) -> None:
@@ -39,16 +39,8 @@ class OutputView(Sequence[pa.RecordBatch]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    @overload
-    def __getitem__(self, index: int) -> pa.RecordBatch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self._view(batch) for batch in self._batches[index]]
-        return self._view(self._batches[index])
-
-    def _view(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def at(self, place: int) -> pa.RecordBatch:
+        batch = self._batches[place]
         chosen = self._chosen(batch.schema.names)
         fields = [batch.schema.field(old).with_name(new) for new, old in chosen.items()]
         return pa.RecordBatch.from_arrays([batch.column(old) for old in chosen.values()], schema=pa.schema(fields))

@@ -15,10 +15,10 @@ from truetap.agreement.batch import read_batch, rows_of
 from truetap.agreement.closeness import tolerance_of
 from truetap.agreement.explain import Explained, Search
 from truetap.agreement.findings import Comparison, differences, notes, of_reasons, of_state, of_variables
-from truetap.agreement.outcome import Values, run_fit, run_loop
+from truetap.agreement.outcome import Values, run_fit, run_keras, run_loop
 from truetap.agreement.result import Agreement
 from truetap.agreement.simulation import Simulation
-from truetap.agreement.state import State
+from truetap.agreement.state import State, every_metric
 from truetap.agreement.updates import Updates
 from truetap.agreement.variant import Variant
 from truetap.backends.comparing import Comparing, comparing
@@ -26,6 +26,8 @@ from truetap.backends.keras_private import build_from
 from truetap.errors import ModelError
 
 __all__ = ["compare_with_fit"]
+
+_INSTEAD = "The loop is the model's own train_step: fit means here a step of keras.Model, which it takes the place of."
 
 
 def compare_with_fit(model: Any, loop_step: Callable[..., Any], batch: Any) -> Agreement:
@@ -42,6 +44,10 @@ def compare_with_fit(model: Any, loop_step: Callable[..., Any], batch: Any) -> A
     Everything is put back: weights, optimizer, metrics, seeds, the generators of Python, NumPy and torch; also when
     a step raises. A model or optimizer that wasn't built is built by this and stays so. What the loop holds itself,
     such as another optimizer, can't be put back; a loop that updates by `model.optimizer` is compared best.
+
+    A loop that is the `train_step` of the model's own class, as it is or compiled, is compared with that of
+    `keras.Model`; any other loop with the `train_step` that the model has. Metrics of the model are reset first, so
+    that a loss which is read from one is that of this batch.
 
     Args:
         model: A compiled Keras model.
@@ -60,10 +66,11 @@ def compare_with_fit(model: Any, loop_step: Callable[..., Any], batch: Any) -> A
     Raises:
         ModelError: The model isn't a compiled Keras model.
         DataError: The batch can't be read.
-        LossError: The step of `fit` has no finite loss, or the loop's step can't be called or returns something else.
+        LossError: The step of `fit` doesn't run or has no finite loss, or the loop's step can't be called or returns
+            something else.
 
     Example:
-        A model's own `train_step` is a loop too; on every backend it has the form that is asked for.
+        A model's `train_step` is a loop too; on every backend it has the form that is asked for.
 
         >>> import keras
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -87,7 +94,8 @@ def compare_with_fit(model: Any, loop_step: Callable[..., Any], batch: Any) -> A
         model.optimizer.build(model.trainable_variables)
     before = State(model, steps)
     try:
-        model.reset_metrics()  # so that the loss a step reports is that of this batch
+        for metric in every_metric(model):
+            metric.reset_state()
         found, by_chance = _compared(model, loop_step, parts, steps)
         if by_chance and steps.other is not None:
             again, by_chance = _compared(model, loop_step, parts, steps.other)
@@ -103,7 +111,8 @@ def _compared(
     """The agreement, and whether it may only be random numbers that it doesn't explain."""
     tolerance, start = tolerance_of(model), Values.of(model)
     before = State(model, steps)
-    fit = run_fit(model, batch, before, steps)
+    instead = _is_own_step(model, loop_step)
+    fit = (run_keras if instead else run_fit)(model, batch, before, steps)
     loop = run_loop(model, loop_step, batch, before, steps)
     assert fit.loss is not None
 
@@ -130,7 +139,15 @@ def _compared(
         found = of_reasons(it, explained) + of_variables(it, explained)
         found += of_state(it, inference=any(finding.rule == "training" for finding in found))
     by_chance = any(finding.rule == "unexplained" for finding in found) and simulation.mode_matters
-    return Agreement(not found, tuple(found), fit.loss, loop.loss, differences(it), notes(it)), by_chance
+    said = (_INSTEAD, *notes(it)) if instead else notes(it)
+    return Agreement(not found, tuple(found), fit.loss, loop.loss, differences(it), said), by_chance
+
+
+def _is_own_step(model: Any, loop_step: Callable[..., Any]) -> bool:
+    """Whether a loop is a `train_step` that the model has in the place of Keras', as it is or compiled."""
+    own = model.train_step
+    is_it = loop_step == own or getattr(loop_step, "__wrapped__", None) == own
+    return is_it and getattr(own, "__func__", own) is not keras.Model.train_step
 
 
 def _explained(it: Comparison) -> Explained | None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
 from truetap.agreement.batch import copied
+from truetap.agreement.forward import forward_with_values
 from truetap.agreement.state import State
 from truetap.backends.comparing import Comparing, as_array
 from truetap.errors import LossError
 from truetap.observe import replaced
 
-__all__ = ["Outcome", "Values", "run_fit", "run_loop"]
+__all__ = ["Outcome", "Values", "run_fit", "run_keras", "run_loop"]
 
 Array = npt.NDArray[Any]
 Gradients = list[Array | None]
@@ -72,17 +75,54 @@ def run_fit(model: Any, batch: tuple[Any, ...], before: State, steps: Comparing)
         LossError: The step reports no finite loss.
     """
     try:
-        logs = steps.fit_step(model, copied(batch))
+        logs = steps.fit_step(model, model.train_step, copied(batch))
         loss = logs.get("loss") if isinstance(logs, dict) else None
-        number = None if loss is None else float(as_array(loss))
-        if number is None or not np.isfinite(number):
-            raise LossError(
-                f"There is nothing to compare with: fit's own step reports the loss {number} on this batch. Expected: "
-                "a finite number; tt.check_loss says more."
-            )
-        return Outcome(number, None, Values.of(model))
+        return Outcome(_finite(None if loss is None else float(as_array(loss))), None, Values.of(model))
     finally:
         before.restore()
+
+
+def run_keras(model: Any, batch: tuple[Any, ...], before: State, steps: Comparing) -> Outcome:
+    """A step as `fit` makes it of a model without a `train_step` of its own; the state is put back.
+
+    Its loss is that of a forward pass: Keras' step reports the metrics that the model names, which may hold only
+    what the model's own step writes.
+
+    Raises:
+        LossError: The step doesn't run on this model, or has no finite loss.
+    """
+    try:
+        loss = _forward_loss(model, batch, steps)
+        before.restore()
+        steps.fit_step(model, partial(keras.Model.train_step, model), copied(batch))
+        return Outcome(_finite(loss), None, Values.of(model))
+    except LossError:
+        raise
+    except Exception as error:
+        raise LossError(
+            "The loop is the model's own train_step, so it is compared with that of keras.Model, which doesn't run on "
+            f"this model: {type(error).__name__}: {' '.join(str(error).split())[:200]} Expected: a model that fit "
+            "could train without a train_step of its own, called on x and compiled with its loss."
+        ) from error
+    finally:
+        before.restore()
+
+
+def _forward_loss(model: Any, batch: tuple[Any, ...], steps: Comparing) -> float:
+    found = forward_with_values(model, batch, steps, training=True)
+    loss = float(as_array(found.total))
+    if not (found.calls or found.extras or loss):  # on JAX; elsewhere Keras raises
+        raise ValueError("No loss to compute.")
+    return loss
+
+
+def _finite(loss: float | None) -> float:
+    if loss is None or not np.isfinite(loss):
+        raise LossError(
+            f"There is nothing to compare with: fit's own step reports the loss {loss} on this batch. Expected: "
+            "a finite number; tt.check_loss says more."
+        )
+    return loss
 
 
 def run_loop(

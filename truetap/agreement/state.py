@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from truetap.backends.comparing import Comparing
 
-__all__ = ["State", "every_variable"]
+__all__ = ["State", "every_metric", "every_variable"]
 
 
 class State:
@@ -42,5 +43,12 @@ class State:
 
 def every_variable(model: Any) -> list[Any]:
     """The variables of a model, its optimizer and its metrics, each once."""
-    found = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    of_metrics = [variable for metric in every_metric(model) for variable in metric.variables]
+    found = [*model.variables, *model.optimizer.variables, *of_metrics]
     return list({id(variable): variable for variable in found}.values())
+
+
+def every_metric(model: Any) -> list[Any]:
+    """The metrics of a model, each once; also those that a `metrics` property of the model's own leaves out."""
+    found = [*model.metrics, *keras.Model.metrics.fget(model)]
+    return list({id(metric): metric for metric in found}.values())

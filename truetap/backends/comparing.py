@@ -29,8 +29,8 @@ class Comparing(Protocol):
     def other(self) -> Comparing | None:
         """The same steps run in another way, if random numbers depend on that."""
 
-    def fit_step(self, model: Any, batch: tuple[Any, ...]) -> Any:
-        """The model's own `train_step` on a batch; gives its logs."""
+    def fit_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
+        """A step in the form of the model's `train_step` on a batch; gives its logs."""
 
     def loop_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
         """The user's step on a batch; gives what it returned, without the state."""

@@ -23,8 +23,8 @@ class JaxComparing:
     other = None
     most_gradients = 40
 
-    def fit_step(self, model: Any, batch: tuple[Any, ...]) -> Any:
-        logs, state = model.train_step(_values(_state(model)), batch)
+    def fit_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
+        logs, state = step(_values(_state(model)), batch)
         _assign(_state(model), state)
         return logs
 

@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from truetap.backends import current
+from truetap.observe import applied
 
-__all__ = ["Loops", "Variables", "loops"]
+__all__ = ["Loops", "StatefulLoops", "Variables", "loops"]
 
 # Values of variables by the variable's identity: before a step, and after it.
 Variables = dict[int, Any]
@@ -71,6 +72,30 @@ class Loops(Protocol):
 
     def gradient_left(self, variable: Any) -> Any:
         """The gradient that hangs on a variable after a step (torch), or None."""
+
+
+class StatefulLoops:
+    """What `Loops` of backends have in common whose models hold the values of their variables."""
+
+    stateless = False
+
+    def settle(self) -> None:
+        """Nothing is on its way when a step has returned."""
+
+    def watched(
+        self,
+        model: Any,
+        optimizer: Any,
+        given: Callable[[Sequence[Any], Sequence[Any]], None],
+        before: Variables,
+        after: Variables,
+    ) -> AbstractContextManager[None]:
+        """See `Loops`; the model has the values."""
+        return applied(model, optimizer, given)
+
+    def gradient_left(self, variable: Any) -> Any:
+        """None hangs on a variable."""
+        return None
 
 
 def loops() -> Loops:

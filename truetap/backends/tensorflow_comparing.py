@@ -23,8 +23,8 @@ class TensorFlowComparing:
     def other(self) -> TensorFlowComparing | None:
         return UnderXla()
 
-    def fit_step(self, model: Any, batch: tuple[Any, ...]) -> Any:
-        return model.train_step(batch)
+    def fit_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
+        return step(batch)
 
     def loop_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
         return step(*called_with(step, [batch, (batch,), batch[:2]], "loop_step(*batch) or loop_step(batch)"))
@@ -60,8 +60,8 @@ class UnderXla(TensorFlowComparing):
     def other(self) -> TensorFlowComparing | None:
         return None
 
-    def fit_step(self, model: Any, batch: tuple[Any, ...]) -> Any:
-        return tf.function(lambda: model.train_step(batch), jit_compile=True)()
+    def fit_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
+        return tf.function(lambda: step(batch), jit_compile=True)()
 
     def forward(self, model: Any, compute: Callable[[], list[Any]]) -> list[Any]:
         return list(tf.function(compute, jit_compile=True)())

@@ -6,26 +6,23 @@ returns, and a step there is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
-from truetap.backends.loops import Variables
+from truetap.backends.loops import StatefulLoops
 from truetap.backends.tensorflow_training import TRAINING, through
 from truetap.errors import TapError
-from truetap.observe import applied
 
 __all__ = ["TensorFlowLoops"]
 
 
-class TensorFlowLoops:
+class TensorFlowLoops(StatefulLoops):
     """See `truetap.backends.loops.Loops`."""
 
-    stateless = False
     through = staticmethod(through)
 
     def compiled(self) -> bool:
@@ -65,26 +62,8 @@ class TensorFlowLoops:
 
         tf.numpy_function(arrived, [tf.convert_to_tensor(value) for value in values.values()], [])
 
-    def settle(self) -> None:
-        return None
-
-    @contextmanager
-    def watched(
-        self,
-        model: Any,
-        optimizer: Any,
-        given: Callable[[Sequence[Any], Sequence[Any]], None],
-        before: Variables,
-        after: Variables,
-    ) -> Iterator[None]:
-        with applied(model, optimizer, given):
-            yield
-
     def read(self, variable: Any) -> Any:
         return TRAINING.snapshot(variable) if tf.executing_eagerly() else tf.identity(variable.value)
-
-    def gradient_left(self, variable: Any) -> Any:
-        return None
 
 
 LOOPS = TensorFlowLoops()

@@ -16,9 +16,9 @@ class TorchComparing:
     other = None
     most_gradients = 40
 
-    def fit_step(self, model: Any, batch: tuple[Any, ...]) -> Any:
+    def fit_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
         model.train()  # as fit does before its first step
-        return model.train_step(batch)
+        return step(batch)
 
     def loop_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
         return step(*called_with(step, [batch, (batch,), batch[:2]], "loop_step(*batch) or loop_step(batch)"))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from truetap.backends.loops import Variables
+from truetap.backends.loops import StatefulLoops
 from truetap.backends.torch_training import TRAINING, through
-from truetap.observe import applied
 
 __all__ = ["TorchLoops"]
 
 
-class TorchLoops:
+class TorchLoops(StatefulLoops):
     """See `truetap.backends.loops.Loops`."""
 
-    stateless = False
     through = staticmethod(through)
 
     def compiled(self) -> bool:
@@ -30,21 +27,6 @@ class TorchLoops:
 
     def deliver(self, host: Callable[[Mapping[str, Any]], None], values: Mapping[str, Any]) -> None:
         host(values)
-
-    def settle(self) -> None:
-        return None
-
-    @contextmanager
-    def watched(
-        self,
-        model: Any,
-        optimizer: Any,
-        given: Callable[[Sequence[Any], Sequence[Any]], None],
-        before: Variables,
-        after: Variables,
-    ) -> Iterator[None]:
-        with applied(model, optimizer, given):
-            yield
 
     def read(self, variable: Any) -> Any:
         return TRAINING.snapshot(variable)

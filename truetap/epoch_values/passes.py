@@ -7,7 +7,7 @@ Batches are mapped or read one at a time, when they are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from truetap import rows
 from truetap.columns import decode
+from truetap.lazy import Lazy
 from truetap.store import Batches, RunReader
 
 __all__ = ["PassRows", "chunks"]
@@ -25,7 +26,7 @@ _CHUNK_BYTES = 8 << 20
 _CHUNK_ROWS = 4096
 
 
-class PassRows(Sequence[pa.RecordBatch]):
+class PassRows(Lazy):
     """The rows of samples of one phase and epoch, in the order of the steps.
 
     Args:
@@ -72,14 +73,8 @@ class PassRows(Sequence[pa.RecordBatch]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> pa.RecordBatch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self._batches[place] for place in self._places[index]]
-        return self._batches[self._places[index]]
+    def at(self, place: int) -> pa.RecordBatch:
+        return self._batches[self._places[place]]
 
 
 def chunks(batches: Sequence[pa.RecordBatch], *, whole: bool = False) -> Iterator[dict[str, Array]]:

@@ -347,14 +347,14 @@ class Recorded:
             )
         picked = self._tables.pick(self._table, self.phase, self._epochs)
         alike = Alike(picked)
-        if self._names is None or not self._has_samples:
+        if self._names is None or "sample_id" not in alike.column_names:
             return alike
         return Named(alike, self._names)
 
     @property
     def _has_samples(self) -> bool:
         """Whether a row of the raw values is of a sample, not of a step."""
-        return "sample_id" in self._raw_rows[0].schema.names
+        return "sample_id" in rows.column_names(self._raw_rows)
 
     @property
     def _raw_count(self) -> int:

@@ -7,7 +7,7 @@ some batches lack reads NaN there. Batches are mapped or read one at a time; not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from truetap.columns import encode
 from truetap.errors import StoreError
+from truetap.lazy import Lazy
 from truetap.reading.names import Names
 from truetap.reading.tables import Picked
 
@@ -23,7 +24,7 @@ __all__ = ["Alike", "Named", "common_fields", "made_alike", "numbers", "occurren
 Array = npt.NDArray[Any]
 
 
-class Alike(Sequence[pa.RecordBatch]):
+class Alike(Lazy):
     """Batches with the same columns each: floats that one lacks are NaN, ids of two kinds are strings.
 
     Args:
@@ -62,17 +63,11 @@ class Alike(Sequence[pa.RecordBatch]):
     def __len__(self) -> int:
         return len(self.picked)
 
-    @overload
-    def __getitem__(self, index: int) -> pa.RecordBatch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        return made_alike(self.picked[index], self._fields)
+    def at(self, place: int) -> pa.RecordBatch:
+        return made_alike(self.picked[place], self._fields)
 
 
-class Named(Sequence[pa.RecordBatch]):
+class Named(Lazy):
     """Batches whose samples have names that were given after the fact.
 
     Args:
@@ -109,19 +104,12 @@ class Named(Sequence[pa.RecordBatch]):
     def __len__(self) -> int:
         return len(self._alike)
 
-    @overload
-    def __getitem__(self, index: int) -> pa.RecordBatch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        at = range(len(self))[index]
-        batch = self._read[at]
+    def at(self, place: int) -> pa.RecordBatch:
+        batch = self._read[place]
         if self._name:
-            place = batch.schema.get_field_index("sample_id")
-            ids, prints = numbers(batch.column(place)), numbers(batch.column("fingerprint"))
-            batch = batch.set_column(place, "sample_id", encode(self._names.apply(prints, ids, self._nth.get(at))))
+            column = batch.schema.get_field_index("sample_id")
+            ids, prints = numbers(batch.column(column)), numbers(batch.column("fingerprint"))
+            batch = batch.set_column(column, "sample_id", encode(self._names.apply(prints, ids, self._nth.get(place))))
         return batch.select(self.column_names)
 
 

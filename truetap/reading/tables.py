@@ -10,16 +10,17 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, overload
+from typing import Any
 
 import pyarrow as pa
 
+from truetap.lazy import Lazy
 from truetap.store import Batches, RunReader
 
 __all__ = ["Picked", "Tables"]
 
 
-class Picked(Sequence[pa.RecordBatch]):
+class Picked(Lazy):
     """Some batches of a table, each read when it is asked for.
 
     Args:
@@ -54,14 +55,7 @@ class Picked(Sequence[pa.RecordBatch]):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    @overload
-    def __getitem__(self, index: int) -> pa.RecordBatch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
+    def at(self, place: int) -> pa.RecordBatch:
         part = bisect.bisect_right(self._ends, place)
         return self._parts[part][1][place - (self._ends[part - 1] if part else 0)]
 

@@ -9,10 +9,11 @@ import bisect
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Protocol, overload
+from typing import Protocol
 
 import pyarrow as pa
 
+from truetap.lazy import Lazy
 from truetap.store.parts import Part
 
 _KEPT = 4
@@ -45,7 +46,7 @@ class Source(Protocol):
         """Let go of what is kept for the next batch."""
 
 
-class Batches(Sequence[pa.RecordBatch]):
+class Batches(Lazy):
     """The batches of a table that were committed when this was made. Batches may differ in schema.
 
     Args:
@@ -103,30 +104,20 @@ class Batches(Sequence[pa.RecordBatch]):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    @overload
-    def __getitem__(self, index: int) -> pa.RecordBatch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[pa.RecordBatch]: ...
-    def __getitem__(self, index: int | slice) -> pa.RecordBatch | list[pa.RecordBatch]:
-        """One batch, or a list of those in a slice.
+    def at(self, place: int) -> pa.RecordBatch:
+        """One batch.
 
         Raises:
-            IndexError: There is no such batch.
             DamagedRunError: Its bytes are no record batch or, when they are checked, not those written.
         """
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        source, number = self._place(index)
+        source, number = self._place(place)
         self._use(source)
         return self._sources[source].read(number, self._columns)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return (self[index] for index in range(len(self)))
 
-    def _place(self, index: int) -> tuple[int, int]:
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"There are {len(self)} batches. Received: index {index}.")
+    def _place(self, place: int) -> tuple[int, int]:
         source = bisect.bisect_right(self._ends, place)
         return source, place - (self._ends[source - 1] if source else 0)
 

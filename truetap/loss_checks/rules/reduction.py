@@ -36,7 +36,11 @@ class PartialBatch:
 
 
 class ReducedBeforeWeights:
-    """The loss reduces the batch itself, so that weights reach only the result."""
+    """The loss reduces the batch itself, so that weights reach only the result.
+
+    One that is no mean of its samples, or is documented to be of the whole batch as Dice is, is named if weights
+    are given; without them it is left to `BatchStatistics`.
+    """
 
     name = "reduced_before_weights"
     needs: tuple[str, ...] = ("values", "singles", "repeatable")
@@ -44,23 +48,16 @@ class ReducedBeforeWeights:
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         assert evidence.values is not None
-        if _per_sample(evidence) or not _adds_up(evidence):
+        weighted = evidence.sample_weight is not None
+        if _per_sample(evidence) or not (weighted or _is_mean(evidence)):
             return
-        own = _own_losses(evidence)
-        chosen = int(np.argmin(own))
-        weights = np.zeros(evidence.n, np.float32)
-        weights[chosen] = 1.0
-        run = evidence.total(evidence.y_true, evidence.y_pred, weights)
-        got = shown(run.value) if run.value is not None else f"{type(run.error).__name__}"
         yield Finding(
             self.name,
-            Severity.WARNING if evidence.sample_weight is None else Severity.ERROR,
-            f"It returns shape {evidence.values.shape} for a batch of {evidence.n}. With weight 1 on sample {chosen}, "
-            f"whose own loss is {shown(own[chosen])}, and 0 on the others, Keras gets {got}; right is "
-            f"{shown(own[chosen] / evidence.n)}.",
+            Severity.ERROR if weighted else Severity.WARNING,
+            f"It returns shape {evidence.values.shape} for a batch of {evidence.n}.{_of_single_weights(evidence)}",
             "sample_weight, class_weight and masks are applied to what the loss returns: they lose their meaning.",
-            "Return one value per sample, by reducing over axis=-1 only: Keras reduces the batch.",
-            reference="tensorflow/tensorflow#42446",
+            _remedy(evidence),
+            reference="keras-team/keras#19637" if _of_whole_batch(evidence) else "tensorflow/tensorflow#42446",
         )
 
 
@@ -83,7 +80,7 @@ class BatchStatistics:
                 f"Sample {worst} has the loss {shown(float(np.mean(evidence.values[worst])))} in this batch of "
                 f"{evidence.n}, and {shown(float(np.mean(alone[worst])))} alone."
             )
-        elif not _adds_up(evidence):
+        elif not _is_mean(evidence):
             seen = (
                 f"The batch of {evidence.n} has the loss {shown(float(np.mean(evidence.values)))}; the mean of its "
                 f"samples, each alone, is {shown(float(np.mean(_own_losses(evidence))))}."
@@ -113,12 +110,48 @@ def _per_sample(evidence: Evidence) -> bool:
     return all(each.ndim == values.ndim and each.shape[0] == 1 for each in evidence.singles or [])
 
 
+def _of_single_weights(evidence: Evidence) -> str:
+    """What Keras makes of weights that choose the best sample, and of those that choose the worst."""
+    own = np.asarray(_own_losses(evidence))
+    if not np.isfinite(own).all() or same(own.min(), own.max()):
+        return ""  # whatever the weights choose, it has that loss
+    low, high = int(own.argmin()), int(own.argmax())
+    got = [_with_weight_on(evidence, chosen) for chosen in (low, high)]
+    too = " too" if got[0] == got[1] else ""
+    return (
+        f" With weight 1 on sample {low} and 0 on the others Keras gets {got[0]}, with weight 1 on sample {high} it "
+        f"gets {got[1]}{too}; alone, these samples have the losses {shown(own[low])} and {shown(own[high])}."
+    )
+
+
+def _with_weight_on(evidence: Evidence, chosen: int) -> str:
+    weights = np.zeros(evidence.n, np.float32)
+    weights[chosen] = 1.0
+    run = evidence.total(evidence.y_true, evidence.y_pred, weights)
+    return f"a {type(run.error).__name__}" if run.value is None else shown(run.value)
+
+
 def _own_losses(evidence: Evidence) -> list[float]:
     return [float(np.mean(each)) for each in evidence.singles or []]
 
 
-def _adds_up(evidence: Evidence) -> bool:
-    """Whether the loss of the batch is the mean or the sum of the samples' own."""
+def _of_whole_batch(evidence: Evidence) -> bool:
+    """Whether it is said of the loss that it reduces the batch; one of outputs of shape (n,) does so unawares."""
+    return evidence.subject.documented and evidence.y_pred.ndim > 1
+
+
+def _remedy(evidence: Evidence) -> str:
+    if _of_whole_batch(evidence):
+        return "Let it reduce within samples, as Dice(axis=(1, 2, 3)) does, or give it no weights."
+    if evidence.y_pred.ndim == 1:
+        return "Give outputs and labels the shape (n, 1): a loss reduces the last axis, and here that is the batch."
+    return "Return one value per sample, by reducing over axis=-1 only: Keras reduces the batch."
+
+
+def _is_mean(evidence: Evidence) -> bool:
+    """Whether the loss of the batch is the mean or the sum of the samples' own, and not by chance."""
+    if _of_whole_batch(evidence):
+        return False
     whole = float(np.mean(evidence.values if evidence.values is not None else np.nan))
     own = _own_losses(evidence)
     return same(whole, np.mean(own)) or same(whole, np.sum(own))
