@@ -48,7 +48,7 @@ def main(path: str) -> None:
         try:
             strategy.run(refusing, (tf.constant(x),))
         except tt.TapError as error:
-            print(error)
+            sys.stdout.write(str(error))
 
 
 if __name__ == "__main__":

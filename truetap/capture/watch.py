@@ -269,9 +269,9 @@ class Watch:
         order = list(outputs.shape) if isinstance(outputs.shape, Mapping) else []
         if len(labels) > 1 and isinstance(y, list | tuple) and sorted(order) != order:
             self.learned.say(
-                "The labels are a list and the outputs a dict: Keras gives them to the losses in the sorted order of the "
-                f"keys, {sorted(order)}, and not in that of the model, {order}. What is recorded is what the losses got. "
-                "Expected: the labels as a dict with these keys."
+                "The labels are a list and the outputs a dict: Keras gives them to the losses in the sorted order of "
+                f"the keys, {sorted(order)}, and not in that of the model, {order}. What is recorded is what the "
+                "losses got. Expected: the labels as a dict with these keys."
             )
         if y is not None and len(labels) < len(outputs.names):
             try:
