@@ -115,7 +115,7 @@ def indices_against_shares(y_true: Any, y_pred: Any) -> Any:
 
 
 # --------------------------------------------------------------------------------------- reduction
-@broken("reduced_before_weights", REAL, "right is")
+@broken("reduced_before_weights", REAL, "too; alone")
 def mean_of_all(y_true: Any, y_pred: Any) -> Any:
     return ops.mean(ops.square(y_true - y_pred))
 
@@ -138,6 +138,11 @@ def mean_over_batch_axis(y_true: Any, y_pred: Any) -> Any:
 @broken("reduced_before_weights", (ONE_HOT, SHARES))
 def scalar_crossentropy(y_true: Any, y_pred: Any) -> Any:
     return ops.mean(keras.losses.categorical_crossentropy(y_true, y_pred))
+
+
+@broken("reduced_before_weights", IMAGES, "too; alone", sample_weight=np.ones(N), severity="error")
+def weighted_dice_of_batch(y_true: Any, y_pred: Any) -> Any:
+    return dice_of_batch(y_true, y_pred)
 
 
 @broken("batch_statistics", IMAGES)

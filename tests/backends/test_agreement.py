@@ -124,7 +124,12 @@ def test_a_right_loop_agrees(compiled: str, optimizer: str, weights: bool) -> No
     agreement.raise_if_different()
 
 
-@pytest.mark.parametrize(("loss_of", "expected"), MISTAKES)
+# JAX compiles anew for each model and step; which mistakes were made together is found outside the backends.
+ONE_OF_EACH = {each[1][0]: each for each in reversed(MISTAKES) if len(each[1]) == 1}
+TRIED = [*ONE_OF_EACH.values(), MISTAKES[9], MISTAKES[13], MISTAKES[-1]] if BACKEND == "jax" else MISTAKES
+
+
+@pytest.mark.parametrize(("loss_of", "expected"), TRIED)
 def test_each_mistake_is_named(loss_of: Any, expected: list[str]) -> None:
     model = plain()
     assert rules(model, Hand(model, loss_of).step()) == expected

@@ -21,7 +21,7 @@ from truetap.agreement.simulation import Simulation
 from truetap.agreement.state import State, every_metric
 from truetap.agreement.updates import Updates
 from truetap.agreement.variant import Variant
-from truetap.backends.comparing import Comparing, comparing
+from truetap.backends.comparing import Comparing, comparing, is_train_step
 from truetap.backends.keras_private import build_from
 from truetap.errors import ModelError
 
@@ -144,10 +144,9 @@ def _compared(
 
 
 def _is_own_step(model: Any, loop_step: Callable[..., Any]) -> bool:
-    """Whether a loop is a `train_step` that the model has in the place of Keras', as it is or compiled."""
-    own = model.train_step
-    is_it = loop_step == own or getattr(loop_step, "__wrapped__", None) == own
-    return is_it and getattr(own, "__func__", own) is not keras.Model.train_step
+    """Whether a loop is a `train_step` that the model has in the place of Keras'."""
+    own = getattr(model.train_step, "__func__", model.train_step)
+    return is_train_step(model, loop_step) and own is not keras.Model.train_step
 
 
 def _explained(it: Comparison) -> Explained | None:

@@ -86,12 +86,12 @@ class Updates:
         return {at for at, size in enumerate(sizes) if size < _NOISE * max(sizes, default=0.0)}
 
     def same_as_fit(self, gradients: Gradients) -> bool:
-        """Whether the loop left what `fit` leaves; `gradients` are those of `fit`."""
+        """Whether the loop left what `fit` leaves; `gradients` are those of `fit` if its step is plain."""
         if self.untouched or (self.uses_optimizer and self._loop.after.iterations != self._fit.after.iterations):
             return False
         finite = all(np.isfinite(each).all() for each in gradients)
         seen = not finite or self._seen is None or self._near(self._seen, gradients)
-        return seen and self._like(self._fit.after, gradients)
+        return (seen or not self.fit_is_plain(gradients)) and self._like(self._fit.after, gradients)
 
     def fit_is_plain(self, gradients: Gradients) -> bool:
         """Whether `fit` does with its gradients what its optimizer does, so that steps like it can be made."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from truetap.backends import current
 from truetap.errors import LossError
 
-__all__ = ["Comparing", "as_array", "called_with", "comparing"]
+__all__ = ["Comparing", "as_array", "called_with", "comparing", "is_train_step"]
 
 Array = npt.NDArray[Any]
 
@@ -62,6 +62,11 @@ def comparing() -> Comparing:
     """The steps of the backend that Keras runs on."""
     found: Comparing = importlib.import_module(f"truetap.backends.{current().name}_comparing").COMPARING
     return found
+
+
+def is_train_step(model: Any, step: Callable[..., Any]) -> bool:
+    """Whether a step is the `train_step` that a model has, as it is or compiled."""
+    return bool(step == model.train_step or getattr(step, "__wrapped__", None) == model.train_step)
 
 
 def called_with(step: Callable[..., Any], choices: Sequence[tuple[Any, ...]], expected: str) -> tuple[Any, ...]:

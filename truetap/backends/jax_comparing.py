@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import keras
 
-from truetap.backends.comparing import called_with
+from truetap.backends.comparing import called_with, is_train_step
 from truetap.errors import LossError
 
 _STATE = "(trainable_variables, non_trainable_variables, optimizer_variables[, metrics_variables])"
@@ -88,6 +88,8 @@ def _returned(model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> A
         expected = f"loop_step(state, batch) or loop_step(state, *batch), state being {_STATE}"
         return step(*called_with(step, [(state, batch), (state, *batch), (state, *batch[:2])], expected))
 
+    if is_train_step(model, step):
+        return call(4)
     try:
         return call(3)
     except ValueError as error:

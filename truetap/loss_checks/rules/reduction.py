@@ -9,6 +9,7 @@ import numpy as np
 from truetap.loss_checks.evidence import Evidence
 from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import same, shown
+from truetap.loss_checks.subject import formula
 
 __all__ = ["BatchStatistics", "PartialBatch", "ReducedBeforeWeights"]
 
@@ -81,9 +82,10 @@ class BatchStatistics:
                 f"{evidence.n}, and {shown(float(np.mean(alone[worst])))} alone."
             )
         elif not _is_mean(evidence):
+            whole, mean = float(np.mean(evidence.values)), float(np.mean(_own_losses(evidence)))
             seen = (
-                f"The batch of {evidence.n} has the loss {shown(float(np.mean(evidence.values)))}; the mean of its "
-                f"samples, each alone, is {shown(float(np.mean(_own_losses(evidence))))}."
+                f"The batch of {evidence.n} has the loss {shown(whole)}; the mean of its samples, each alone, is "
+                f"{'by chance the same' if same(whole, mean) else shown(mean)}."
             )
         else:
             return
@@ -136,8 +138,9 @@ def _own_losses(evidence: Evidence) -> list[float]:
 
 
 def _of_whole_batch(evidence: Evidence) -> bool:
-    """Whether it is said of the loss that it reduces the batch; one of outputs of shape (n,) does so unawares."""
-    return evidence.subject.documented and evidence.y_pred.ndim > 1
+    """Whether Keras says of the loss that it reduces the batch; with outputs of shape (n,) any does so unawares."""
+    home = str(getattr(formula(evidence.subject.loss), "__module__", ""))
+    return home.startswith("keras.") and evidence.y_pred.ndim > 1
 
 
 def _remedy(evidence: Evidence) -> str:
