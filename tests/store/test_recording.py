@@ -406,23 +406,14 @@ assert recording.error is None
 
 @contextmanager
 def interrupted() -> Iterator[None]:
-    """Presses Ctrl-C until it is felt: one that falls into a finalizer is swallowed by Python."""
-    felt = threading.Event()
-
-    def press() -> None:
-        time.sleep(0.1)
-        while not felt.is_set():
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            felt.wait(2)
-
-    thread = threading.Thread(target=press)
-    thread.start()
+    """Presses Ctrl-C a tenth of a second later; also in a process that a shell started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
     try:
         with pytest.raises(KeyboardInterrupt):
             yield
     finally:
-        felt.set()
-        thread.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_while_flushing_harms_nothing(tmp_path: Path) -> None:
