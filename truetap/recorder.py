@@ -273,11 +273,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def pass_so_far(self, phase: str) -> PassSoFar:
         """The latest epoch, or pass, of a phase; waits until all that was put of it can be read."""
-        recording = self._book.recording
-        if recording is not None:
-            recording.flush()
-            if recording.error is not None and not self._book.failed:
-                self._book.trouble(recording.error)
+        self._book.flush()
         at = self._book.clock.at(phase)
         return PassSoFar(at["epoch"], at["batch"], self._book.failed)
 

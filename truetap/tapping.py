@@ -126,9 +126,7 @@ class _TappedLoss(keras.losses.Loss):  # type: ignore[misc]
     """A loss that taps what it is given; see `tap`."""
 
     def __init__(self, loss: Any, tapped: str) -> None:
-        self.loss = keras.losses.get(loss)
-        if not isinstance(self.loss, keras.losses.Loss):
-            self.loss = as_loss(self.loss)
+        self.loss = as_loss(keras.losses.get(loss))
         self.tapped = tapped
         super().__init__(name=self.loss.name, reduction=self.loss.reduction, dtype=self.loss.dtype)
 

@@ -145,8 +145,10 @@ def build_from(model: Any, batch: Any) -> None:
         _private(model, "_symbolic_build")(data_batch=batch)
 
 
-def as_loss(function: Callable[..., Any]) -> Any:
-    """The `keras.losses.Loss` that Keras makes of a function of `y_true` and `y_pred`, with its name."""
+def as_loss(function: Any) -> Any:
+    """The `keras.losses.Loss` that Keras makes of a function of `y_true` and `y_pred`, with its name; a loss itself."""
+    if isinstance(function, keras.losses.Loss):
+        return function
     name = getattr(function, "__name__", None)
     return keras.src.losses.losses.LossFunctionWrapper(function, name=name)
 

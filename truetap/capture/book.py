@@ -187,7 +187,7 @@ class Book:
         try:
             self.recording = Recording(self.path, metadata=self._metadata(model), append=self._append, **self._options)
         except StoreError as error:
-            self.trouble(error)
+            self._trouble(error)
             return
         self.failed = False
         self._append = True
@@ -217,8 +217,7 @@ class Book:
         new = self._new(notices)
         recording.update_metadata(self._metadata(None))
         recording.close(complete=complete, wait=False)
-        if recording.error is not None and not self.failed:
-            self.trouble(recording.error)
+        self._tell(recording)
         if complete:  # else an exception is on its way, which a warning that is an error would hide; they are kept
             _warn(new)
 
@@ -230,10 +229,21 @@ class Book:
         recording = self.recording
         if recording is None:
             return
-        if not recording.put(work, nbytes, together) and recording.error is not None and not self.failed:
-            self.trouble(recording.error)
+        if not recording.put(work, nbytes, together):
+            self._tell(recording)
 
-    def trouble(self, error: BaseException) -> None:
+    def flush(self) -> None:
+        """Waits until all that was put can be read."""
+        recording = self.recording
+        if recording is not None:
+            recording.flush()
+            self._tell(recording)
+
+    def _tell(self, recording: Recording) -> None:
+        if recording.error is not None and not self.failed:
+            self._trouble(recording.error)
+
+    def _trouble(self, error: BaseException) -> None:
         """Recording has failed: said once, or raised."""
         self.failed = True
         if self._on_error == "raise":

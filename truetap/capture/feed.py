@@ -97,8 +97,8 @@ class Feed:
         return steps, seconds
 
     def begin(self, ahead: int = 0) -> list[bool]:
-        if not self._in_step:
-            return []
+        if self._every_step or not self._in_step:
+            return [True] * len(self._in_step)
         at = self._clock.at(self._plan.phase, ahead)
         return [self._due(each, at) for each in self._in_step]
 

@@ -69,8 +69,6 @@ class RecordedStep:
         watch = Watch(self.model, plan, self.learned, lambda key, value: through(reached, key, value))
         with watch.installed(), self._optimizer(watch):
             result = inner(data)
-        self._pair_otherwise(watch, result, data)
-        self._say_unused_weights(watch, data)
         return result, self._extras(watch, data, result, flags, reached, plan)
 
     def only(self, due: Sequence[bool]) -> Plan:
@@ -103,8 +101,6 @@ class RecordedStep:
         self, watch: Watch, data: Any, flags: Sequence[Any], result: Any, reached: dict[str, Any]
     ) -> dict[str, Any]:
         """The extras of a step that was a function of its state; the backend has led it through `watch`."""
-        self._pair_otherwise(watch, result, data)
-        self._say_unused_weights(watch, data)
         return self._extras(watch, data, result, flags, reached, self.plan)
 
     def _say_unused_weights(self, watch: Watch, data: Any) -> None:
@@ -133,4 +129,6 @@ class RecordedStep:
     def _extras(
         self, watch: Watch, data: Any, result: Any, flags: Sequence[Any], reached: dict[str, Any], plan: Plan
     ) -> dict[str, Any]:
+        self._pair_otherwise(watch, result, data)
+        self._say_unused_weights(watch, data)
         return extras(watch, data, result, flags, plan, self.packing, reached, jit_compile=self._jit_compile)

@@ -176,7 +176,7 @@ def _as_loss(loss: Any) -> Any:
         raise LossError(f"Keras knows no loss {loss!r}. {near_names(loss, dir(keras.losses))}") from error
     if isinstance(found, type) or not callable(found):
         raise LossError(f"loss= is a Keras loss, its name, or a function fn(y_true, y_pred). Received: {loss!r}.")
-    return found if isinstance(found, keras.losses.Loss) else as_loss(found)
+    return as_loss(found)
 
 
 def _normalization(loss: Any) -> str:

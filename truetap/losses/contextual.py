@@ -6,7 +6,6 @@ asked for is neither looked up nor computed; ids cost a fingerprint of x, about 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,16 +14,16 @@ from keras import ops
 from truetap.backends.keras_private import keras_mask
 from truetap.errors import LossError
 from truetap.loss_context import Around
-from truetap.losses.base import PerSampleLoss, both, over
+from truetap.losses.base import both, over
+from truetap.losses.function import FunctionLoss
 from truetap.losses.inner import LastAxis, aligned
-from truetap.losses.signature import Asked, asked
 from truetap.sample_loss import lies_over, reduces_itself
 
-__all__ = ["Contextual", "asked_of_loss"]
+__all__ = ["Contextual"]
 
 
 @keras.saving.register_keras_serializable("truetap")
-class Contextual(PerSampleLoss):
+class Contextual(FunctionLoss):
     """A loss of a function that is given by name what it asks for.
 
     In `fit`, `evaluate` and `train_on_batch` nothing has to be done for it: what it asks for is that of the very
@@ -59,21 +58,6 @@ class Contextual(PerSampleLoss):
         0.5
     """
 
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        self._asked = asked_of_loss(fn, "Contextual")
-        super().__init__(reduction, name or self._asked.scope, dtype)
-        self.fn = fn
-
-    @property
-    def takes_sample_weight(self) -> bool:
-        return "sample_weight" in self._asked.names
-
     def unreduced(self, y_true: Any, y_pred: Any, around: Around) -> tuple[Any, Any]:
         y_true, y_pred = aligned(y_true, y_pred, LastAxis.UNKNOWN, self.name)
         if self.lacks_mask(self._asked.names, around.mask):
@@ -90,20 +74,3 @@ class Contextual(PerSampleLoss):
             None if own is None else over(own, values, "The mask", self.name),
             self.name,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"fn": keras.saving.serialize_keras_object(self.fn)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Contextual:
-        return cls(**(config | {"fn": keras.saving.deserialize_keras_object(config["fn"])}))
-
-
-def asked_of_loss(fn: Any, what: str) -> Asked:
-    """What the function of a loss asks for."""
-    if isinstance(fn, keras.losses.Loss):
-        raise LossError(
-            f"{what} takes a function of y_true, y_pred and by name what else it needs. Received: the loss "
-            f"{fn.name!r}, which needs nothing else. Use it as it is."
-        )
-    return asked(fn, f"The function of {what}", least=2)

@@ -8,7 +8,6 @@ no zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
@@ -17,8 +16,8 @@ from keras import ops
 from truetap.backends.keras_private import ABSENT, user_loss
 from truetap.errors import LossError
 from truetap.loss_context import Around, Surroundings, surroundings
-from truetap.losses.base import PerSampleLoss, masks_of, over
-from truetap.losses.contextual import asked_of_loss
+from truetap.losses.base import masks_of, over
+from truetap.losses.function import FunctionLoss
 from truetap.sample_loss import reduces_itself
 from truetap.structure import is_nested
 
@@ -26,7 +25,7 @@ __all__ = ["Joint"]
 
 
 @keras.saving.register_keras_serializable("truetap")
-class Joint(PerSampleLoss):
+class Joint(FunctionLoss):
     """A loss of a function of all outputs and all labels.
 
     In `fit` it is found what the outputs are; alone, call it with the nested structures: `loss(y, y_pred)`.
@@ -59,21 +58,6 @@ class Joint(PerSampleLoss):
     """
 
     over_outputs: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        self._asked = asked_of_loss(fn, "Joint")
-        super().__init__(reduction, name or self._asked.scope, dtype)
-        self.fn = fn
-
-    @property
-    def takes_sample_weight(self) -> bool:
-        return "sample_weight" in self._asked.names
 
     def unreduced(self, y_true: Any, y_pred: Any, around: Around) -> tuple[Any, Any]:
         whole = None if is_nested(y_pred) else self._whole(around)
@@ -146,13 +130,6 @@ class Joint(PerSampleLoss):
             same = over(ops.equal(some[0], other), values, "The sample weights", self.name)
             values = ops.where(same, values, ops.full_like(values, float("nan")))
         return values
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"fn": keras.saving.serialize_keras_object(self.fn)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Joint:
-        return cls(**(config | {"fn": keras.saving.deserialize_keras_object(config["fn"])}))
 
 
 def _leaves(structure: Any) -> list[Any]:
