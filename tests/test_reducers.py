@@ -11,7 +11,22 @@ from truetap import reducers
 from truetap.errors import TapError
 from truetap.reducers import Histogram, Quantiles, Reducer, resolve
 
-NAMES = ["mean", "std", "min", "max", "l1", "l2", "norm", "zeros", "nonfinite", "histogram", "quantiles"]
+NAMES = [
+    "mean",
+    "std",
+    "min",
+    "max",
+    "l1",
+    "l2",
+    "norm",
+    "zeros",
+    "nonfinite",
+    "near_one",
+    "near_zero",
+    "dead",
+    "twins",
+]
+NAMES += ["histogram", "quantiles"]
 
 
 def test_every_name_is_the_statistics_name() -> None:

@@ -14,6 +14,8 @@ from truetap.errors import (
     DataEndedEarly,
     DataError,
     DataWarning,
+    DiagnosisError,
+    DiagnosisWarning,
     IdError,
     LayerError,
     LengthError,
@@ -33,15 +35,17 @@ from truetap.errors import (
 )
 
 if TYPE_CHECKING:
-    from truetap import losses, reducers
+    from truetap import losses, reducers, rules
     from truetap.agreement import Agreement, compare_with_fit
     from truetap.alignment import Alignment, check_alignment
+    from truetap.diagnosis import Watch, lint
     from truetap.epoch_values import EpochLoss, EpochMetric
     from truetap.evaluation import Evaluation
     from truetap.identified import with_ids
     from truetap.loss_checks import LossReport, check_loss
     from truetap.pairs import collect, ground_truth, stream
     from truetap.recorder import Recorder
+    from truetap.rules import Finding, Report
     from truetap.run import Run, open  # noqa: A004
     from truetap.samples import Samples
     from truetap.selection import select
@@ -68,22 +72,26 @@ _HOMES = {
     "EpochLoss": "truetap.epoch_values",
     "EpochMetric": "truetap.epoch_values",
     "Evaluation": "truetap.evaluation",
+    "Finding": "truetap.rules",
     "Gradients": "truetap.taps",
     "Inputs": "truetap.taps",
     "LossReport": "truetap.loss_checks",
     "OptimizerState": "truetap.taps",
     "Outputs": "truetap.taps",
     "Recorder": "truetap.recorder",
+    "Report": "truetap.rules",
     "Run": "truetap.run",
     "Samples": "truetap.samples",
     "Tapped": "truetap.taps",
     "Updates": "truetap.taps",
+    "Watch": "truetap.diagnosis",
     "Weights": "truetap.taps",
     "check_alignment": "truetap.alignment",
     "check_loss": "truetap.loss_checks",
     "collect": "truetap.pairs",
     "compare_with_fit": "truetap.agreement",
     "ground_truth": "truetap.pairs",
+    "lint": "truetap.diagnosis",
     "open": "truetap.run",
     "select": "truetap.selection",
     "stream": "truetap.pairs",
@@ -100,9 +108,12 @@ __all__ = [
     "DataEndedEarly",
     "DataError",
     "DataWarning",
+    "DiagnosisError",
+    "DiagnosisWarning",
     "EpochLoss",
     "EpochMetric",
     "Evaluation",
+    "Finding",
     "Gradients",
     "IdError",
     "Inputs",
@@ -116,6 +127,7 @@ __all__ = [
     "Outputs",
     "Recorder",
     "RecordingWarning",
+    "Report",
     "Run",
     "RunExistsError",
     "Samples",
@@ -129,6 +141,7 @@ __all__ = [
     "UnknownMetricError",
     "UnlabelledDataError",
     "Updates",
+    "Watch",
     "Weights",
     "__version__",
     "check_alignment",
@@ -136,9 +149,11 @@ __all__ = [
     "collect",
     "compare_with_fit",
     "ground_truth",
+    "lint",
     "losses",
     "open",
     "reducers",
+    "rules",
     "select",
     "stream",
     "tap",
@@ -147,7 +162,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("losses", "reducers"):
+    if name in ("losses", "reducers", "rules"):
         return importlib.import_module(f"truetap.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'truetap' has no attribute {name!r}")

@@ -11,6 +11,7 @@
     ├── LayerError               a layer selection matches nothing, or can't be observed
     ├── LossError                a loss that can't be what it should be, or that computes something else
     ├── TapError                 a tap, schedule or reducer that can't be what was asked for
+    ├── DiagnosisError           a rule that is none, or what rules found, raised
     ├── TaskError                labels or metrics were asked for that the values don't have
     │   └── UnknownMetricError   a metric that an evaluation doesn't have
     └── StoreError               a run can't be written or read
@@ -20,7 +21,8 @@
 
     TruetapWarning
     ├── DataWarning              the data are readable, but probably not what was meant
-    └── RecordingWarning         something was not recorded, or not as was probably meant
+    ├── RecordingWarning         something was not recorded, or not as was probably meant
+    └── DiagnosisWarning         what a rule found while training runs, or that a rule failed
 
 A message says what was received, what was expected and what to do.
 """
@@ -39,6 +41,8 @@ __all__ = [
     "DataEndedEarly",
     "DataError",
     "DataWarning",
+    "DiagnosisError",
+    "DiagnosisWarning",
     "IdError",
     "LayerError",
     "LengthError",
@@ -111,6 +115,10 @@ class TapError(TruetapError, ValueError):
     """A tap, its schedule or its reducer can't be what was asked for."""
 
 
+class DiagnosisError(TruetapError, ValueError):
+    """Something isn't a rule; or what rules found, where it was to be raised."""
+
+
 class TaskError(TruetapError, ValueError):
     """Labels or metrics were asked for that the recorded values don't have."""
 
@@ -149,6 +157,10 @@ class DataWarning(TruetapWarning):
 
 class RecordingWarning(TruetapWarning):
     """Something was not recorded, or not as was probably meant; training goes on."""
+
+
+class DiagnosisWarning(TruetapWarning):
+    """What a rule found while training runs, or that a rule failed."""
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

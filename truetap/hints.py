@@ -12,7 +12,7 @@ from truetap.loss_context import innermost
 from truetap.pairing import Outputs
 from truetap.tasks import Hint
 
-__all__ = ["hints"]
+__all__ = ["hints", "loss_name"]
 
 
 def hints(model: Any, outputs: Outputs, losses: list[OutputLoss]) -> dict[str, Hint]:
@@ -26,7 +26,7 @@ def hints(model: Any, outputs: Outputs, losses: list[OutputLoss]) -> dict[str, H
     for name in outputs.names:
         loss = by_name.get(name)
         found[name] = Hint(
-            loss=None if loss is None else _loss_name(loss),
+            loss=None if loss is None else loss_name(loss),
             from_logits=_from_logits(loss),
             activation=_activation(model, name or outputs.label),
             ignore_class=getattr(loss, "ignore_class", None),
@@ -34,7 +34,7 @@ def hints(model: Any, outputs: Outputs, losses: list[OutputLoss]) -> dict[str, H
     return found
 
 
-def _loss_name(loss: Any) -> str:
+def loss_name(loss: Any) -> str:
     """The registered name: of the function behind a wrapper, else of the class in snake_case."""
     function = getattr(loss, "fn", None)
     if function is not None and hasattr(function, "__name__"):

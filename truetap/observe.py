@@ -57,7 +57,9 @@ def applied(model: Any, optimizer: Any, given: Callable[[Sequence[Any], Sequence
 
 @contextmanager
 def observed(
-    layers: Mapping[str, Any], through: Callable[[str, str, Any], Any] | None = None
+    layers: Mapping[str, Any],
+    through: Callable[[str, str, Any], Any] | None = None,
+    called: Callable[[str, Mapping[str, Any], Any], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Watches layers inside the block.
 
@@ -65,6 +67,7 @@ def observed(
         layers: The layers by path.
         through: Is given the layer's path, the key and the value of each tensor that comes out of a layer;
             what it returns goes on in its place.
+        called: Is told of each call: the key, its arguments by name, and what came out.
 
     Yields:
         A dict that fills with tensors of the backend: key `path` for a layer's first call,
@@ -78,6 +81,8 @@ def observed(
             result = call(*args, **kwargs)
             key = f"{path}#{calls[path]}" if calls[path] else path
             calls[path] += 1
+            if called is not None:
+                called(key, kwargs, result)
             found = flatten(result, key)
             values.update((k, v) for k, v in found.items() if v is not None)
             if through is None:

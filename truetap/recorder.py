@@ -26,8 +26,10 @@ from truetap.backends.training import training
 from truetap.capture.book import Book
 from truetap.capture.session import Session, calling_list
 from truetap.errors import ModelError, TapError
+from truetap.facts.fit import fit_facts
 from truetap.loop.loop import PHASES_OF_LOOPS, Loop
 from truetap.loop.step import LoopStep
+from truetap.presets import diagnose_taps
 from truetap.schedule import PHASES
 from truetap.store import Rows, in_background, wait_for
 from truetap.taps import Outputs, Tap
@@ -52,7 +54,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         path: The run's folder. Nothing is written before something is recorded.
         taps: What to record: a tap or a list of them (`tt.Outputs()`, `tt.Activations("conv*", every=10,
-            reduce="mean")`, …); by default `tt.Outputs()`. Scalars of every step are always recorded.
+            reduce="mean")`, …); by default `tt.Outputs()`. "diagnose" is what all rules of `run.diagnose()` need,
+            of what the model has. Scalars of every step are always recorded.
         resume: Whether to go on in the run that the folder holds, if it holds one.
         flush_seconds: What a killed process loses at most.
         queue_bytes: Values that may wait for the writer.
@@ -81,7 +84,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(
         self,
         path: str | os.PathLike[str],
-        taps: Tap | Sequence[Tap] | None = None,
+        taps: Tap | Sequence[Tap] | Literal["diagnose"] | None = None,
         *,
         resume: bool = False,
         flush_seconds: float = 1.0,
@@ -97,14 +100,17 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self.path = os.fspath(path)
         self.taps = _checked(taps)
         options = {"flush_seconds": flush_seconds, "queue_bytes": queue_bytes, "when_full": when_full}
-        self._book = Book(self.path, self.taps, options, on_error, resume=resume)
+        lenient = isinstance(taps, str)
+        self._book = Book(self.path, self.taps, options, on_error, resume=resume, lenient=lenient)
         self._sessions: list[Session] = []
         self._loop = Loop(self._book, lambda model: self._open(model, "loop", None), self._close)
 
     # --- Keras' hooks --------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._begin("fit", "train", calling_list())
+        owner = calling_list()
+        self._book.fit = fit_facts(self.params, owner)
+        self._begin("fit", "train", owner)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         session = self._session
@@ -359,6 +365,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 def _checked(taps: Any) -> tuple[Tap, ...]:
     if taps is None:
         return (Outputs(),)
+    if isinstance(taps, str):
+        if taps != "diagnose":
+            raise TapError(f"taps= takes taps, or 'diagnose'. Received: taps={taps!r}.")
+        return diagnose_taps()
     chosen = tuple(taps) if isinstance(taps, Iterable) and not isinstance(taps, str) else (taps,)
     for tap in chosen:
         if not isinstance(tap, Tap):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from truetap.about import About
+from truetap.dynamics import dynamics, hardest, label_issues
+from truetap.dynamics.subject import Subject
 from truetap.errors import StoreError, TaskError, TruetapError
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.history import history
@@ -29,9 +31,12 @@ from truetap.tasks import Hint, OutputTask
 from truetap.tasks.task import Family
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     import duckdb
 
     from truetap.reading.sql import Database
+    from truetap.rules import Report, Rule
 
 __all__ = ["Run", "open"]
 
@@ -96,6 +101,15 @@ class Run:
                 or "inputs".
         """
         return self._recordings(kind).paths
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the model's outputs; ("",) of a single one."""
+        return self._about(self._tables).outputs
+
+    def sample_epochs(self) -> dict[str, list[int]]:
+        """The phases of which samples are recorded, with the epochs of each."""
+        return {phase: list(epochs) for phase, epochs in self._tables.epochs("samples").items()}
 
     # --- samples ----------------------------------------------------------------------------------
 
@@ -192,6 +206,90 @@ class Run:
         self._named = self._database = None
         return report
 
+    # --- what the training says of samples ----------------------------------------------------------
+
+    def dynamics(self, phase: str = "train", output: str | None = None, epochs: Epochs = None) -> pa.Table:
+        """How each sample was learned: training dynamics, from the recorded steps alone.
+
+        A step's predictions precede its update. Definitions and papers are in `truetap.dynamics.table`.
+
+        Args:
+            phase: "train"; or "val", of samples that were never trained on.
+            output: The output, of a model with several.
+            epochs: Several epochs, or None for all. Negative ones count from the last.
+
+        Returns:
+            A row for each sample and label, in the order in which they first came: sample_id; of classes
+            label, confidence, variability, correctness, forgetting, first_learned, aum, el2n; of numbers
+            mean_residual, mean_absolute_residual, variability, sign_consistency; mean_loss, last_loss,
+            epochs (in which it came) and visits (times that it came). Visits without a label, and those
+            whose prediction isn't finite, are left out.
+
+        Raises:
+            NotRecordedError: There is no such phase or epoch.
+            TaskError: There are no labels in it, or a label for each step or pixel.
+
+        Example:
+            >>> run.dynamics().select(["sample_id", "label", "confidence", "mean_loss"]).to_pylist()[1]
+            {'sample_id': 101, 'label': 1, 'confidence': 0.5, 'mean_loss': 0.375}
+        """
+        return dynamics(self._subject(phase, output, epochs))
+
+    def label_issues(self, phase: str = "train", output: str | None = None, epochs: Epochs = None) -> pa.Table:
+        """Labels that are probably wrong, the most suspicious first; no second training.
+
+        Which epochs count is found from the record: those in which samples are steadily predicted as
+        another class, before a model that memorises knows them by heart. Noise that people make is much
+        harder to find than noise made at random: expect the order to be worth reading, not right.
+
+        Args:
+            phase: "train"; or "val", of samples that were never trained on.
+            output: The output, of a model with several.
+            epochs: The epochs to look at, or None for all: the choice among them is made here.
+
+        Returns:
+            A row for each sample: sample_id, label, suggested_label (the label itself where nothing speaks
+            against it), score from 0 to 1, and flagged, which is score > 0.5. Of a multi-label output a row for
+            each sample and `unit`, with labels 0 and 1.
+
+        Raises:
+            NotRecordedError: There is no such phase or epoch.
+            TaskError: There are no labels in it, or they are numbers: see `hardest`.
+
+        Example:
+            >>> import pyarrow.compute as pc
+            >>> suspects = run.label_issues().filter(pc.field("flagged"))  # doctest: +SKIP
+        """
+        return label_issues(self._subject(phase, output, epochs))
+
+    def hardest(
+        self,
+        count: int = 20,
+        by: str = "mean_loss",
+        *,
+        phase: str = "train",
+        output: str | None = None,
+        epochs: Epochs = None,
+    ) -> pa.Table:
+        """The samples that the training had most trouble with, over all their epochs.
+
+        Args:
+            count: How many.
+            by: A column of `dynamics`. "mean_loss" and "last_loss" need no labels, and are had of
+                any task: sequences, images, losses of margins.
+            phase: "train", "val" or "test".
+            output: The output, of a model with several.
+            epochs: Several epochs, or None for all.
+
+        Returns:
+            Rows of `dynamics`, hardest first; by a loss its columns alone.
+
+        Example:
+            >>> run.hardest(1).select(["sample_id", "mean_loss"]).to_pylist()
+            [{'sample_id': 100, 'mean_loss': 0.375}]
+        """
+        return hardest(self._subject(phase, output, epochs), count, by)
+
     # --- values of layers and weights ---------------------------------------------------------------
 
     @property
@@ -287,6 +385,35 @@ class Run:
         assert whole is not None
         return OverheadSummary.of(whole)
 
+    # --- what is wrong --------------------------------------------------------------------------------
+
+    def diagnose(
+        self, model: Any = None, *, rules: Sequence[Rule[Any]] | None = None, ignore: Collection[str] = ()
+    ) -> Report:
+        """What is wrong with the model, the loss, the data or the training, by rules that read the record.
+
+        A run of `tt.Recorder(path, taps="diagnose")` has all that the rules need; of another, those without their
+        evidence are listed in `report.skipped`. Works on a run that is still being written.
+
+        Args:
+            model: The model that was trained, if it is at hand: then its loss is checked too (`tt.check_loss`).
+            rules: Rules to run; by default those of truetap and those that were registered (`tt.rules.register`).
+            ignore: Names of rules to leave out.
+
+        Returns:
+            A `tt.Report`: true when nothing is wrong. Its findings name causes, the worst and surest first.
+
+        Raises:
+            DiagnosisError: Something isn't a rule, or there is no rule of a name in `ignore`.
+
+        Example:
+            >>> len(run.diagnose().checked) > 0
+            True
+        """
+        from truetap.diagnosis.diagnose import diagnose  # many files, which reading alone doesn't need
+
+        return diagnose(self, model, rules=rules, ignore=ignore)
+
     # --- SQL, checks ----------------------------------------------------------------------------------
 
     def sql(self, query: str, /, **parameters: Any) -> duckdb.DuckDBPyRelation:
@@ -337,6 +464,16 @@ class Run:
         return "\n".join(lines if len(lines) > 1 else [f"{lines[0]}: no table yet"])
 
     # --- inside ---------------------------------------------------------------------------------------
+
+    def _subject(self, phase: str, output: str | None, epochs: Epochs) -> Subject:
+        tables = self._tables
+        self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself")
+        recorded = tables.epochs("samples")
+        if not recorded:
+            return Subject.of(self.samples(), self.samples(), [], phase, output)
+        chosen = choose_phase(phase, recorded)
+        numbers = choose_epochs(epochs, recorded[chosen], f"phase {chosen!r}")
+        return Subject.of(self.samples(chosen, numbers), self.samples(chosen, numbers[:1]), numbers, chosen, output)
 
     @property
     def _tables(self) -> Tables:

@@ -84,8 +84,8 @@ class _Reduced(Tap):
 
     Args:
         reduce: None for the values themselves; or statistics computed inside the compiled step: names
-            ("mean", "std", "min", "max", "l1", "l2", "norm", "zeros", "nonfinite", "histogram", "quantiles"), a
-            `truetap.reducers.Reducer`, or a list of these.
+            ("mean", "std", "min", "max", "l1", "l2", "norm", "zeros", "nonfinite", "near_one", "near_zero", "dead",
+            "twins", "histogram", "quantiles"), a `truetap.reducers.Reducer`, or a list of these.
         axis: None: one statistic over all elements; 0: one per feature, over the first axis (of activations
             the batch).
         over: "batch": a row for every recorded step; "epoch" or "run": one row for all recorded batches of

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from keras import layers, ops
 
 import truetap as tt
-from truetap.loss_checks.finding import Severity
+from truetap.rules.finding import Severity
 
 Array = npt.NDArray[Any]
 

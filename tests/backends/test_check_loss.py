@@ -12,7 +12,7 @@ from keras import ops
 
 import truetap as tt
 from truetap.loss_checks.evidence import Evidence
-from truetap.loss_checks.finding import Finding, Severity
+from truetap.rules.finding import Finding, Severity
 from truetap.loss_checks.rules import RULES
 
 from .broken_losses import (

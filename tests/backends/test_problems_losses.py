@@ -15,7 +15,7 @@ from tests.backends import problem_losses as written
 from tests.backends.losses import close
 from tests.backends.models import BACKEND, collect
 from tests.backends.problem_losses import EIGHT, RNG, counts, evaluated, found, gives_back, masking
-from truetap.loss_checks.finding import Severity
+from truetap.rules.finding import Severity
 
 
 def of_epoch(folder: Path, model: Any, *data: Any, batch_size: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from tests.backends.loops_by_hand import Hand, right
 from tests.backends.losses import close
 from tests.backends.models import BACKEND, collect
 from tests.backends.problem_losses import EIGHT, RNG, Array, evaluated, found, gives_back
-from truetap.loss_checks.finding import Severity
+from truetap.rules.finding import Severity
 
 # --- D12: the order of outputs -----------------------------------------------------------------------
 

@@ -20,8 +20,12 @@ from .in_step import BACKEND, WAYS, fetched, tensor
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(0)
-ALL = ["mean", "std", "min", "max", "l1", "l2", "norm", "zeros", "nonfinite"]
+ALL = ["mean", "std", "min", "max", "l1", "l2", "norm", "zeros", "nonfinite", "near_one", "near_zero", "dead"]
 EDGES = np.linspace(-2.0, 2.0, 9)
+
+
+def dead_units(x: Array) -> Array:
+    return np.asarray((x.reshape(-1, x.shape[-1]) == 0).all(axis=0))
 
 
 def numpy_says(name: str, x: Array, axis: int | None) -> Array:
@@ -36,6 +40,9 @@ def numpy_says(name: str, x: Array, axis: int | None) -> Array:
         "norm": lambda: np.sqrt((x**2).sum(axis=axis)),
         "zeros": lambda: (x == 0).mean(axis=axis),
         "nonfinite": lambda: (~np.isfinite(x)).sum(axis=axis),
+        "near_one": lambda: (np.abs(x) >= 0.99).mean(axis=axis),
+        "near_zero": lambda: (np.abs(x) <= 0.01).mean(axis=axis),
+        "dead": lambda: (x == 0).all(axis=0) if axis == 0 or x.ndim < 2 else dead_units(x).mean(),
     }
     with np.errstate(invalid="ignore"):
         return np.asarray(of[name]())
@@ -297,3 +304,25 @@ if BACKEND == "torch":
         x = torch.randn(3, 4, requires_grad=True)
         flat = reduce_all({"a": x * 2}, resolve([*ALL, "histogram"]), None)
         assert not any(value.requires_grad for value in flat.values())
+
+
+# --- units --------------------------------------------------------------------------------------------
+
+
+def test_twins_are_units_that_fire_alike(compiled: Any) -> None:
+    x = RNG.normal(size=(20, 4, 6)).astype("float32")
+    x[..., 2] = x[..., 1]
+    x[..., 4] = x[..., 5] = 0  # dead units are no twins
+    found = reduced(compiled, x, "twins", None)["twins"]
+    assert reducers.Twins().result(found) == pytest.approx(1 / 5)
+
+
+def test_twins_of_one_batch_alone_are_none_of_both(compiled: Any) -> None:
+    one, other = (reduced(compiled, x, "twins", None)["twins"] for x in (np.ones((3, 2), "float32"), np.eye(2)))
+    twins = reducers.Twins()
+    assert (twins.result(one), twins.result(other), twins.result(twins.merge(one, other))) == (1, 0, 0)
+
+
+def test_twins_of_features_are_refused() -> None:
+    with pytest.raises(TapError, match=r"compares units with each other\. Received: axis=0"):
+        reduce_all({"a": tensor(np.ones((2, 2), "float32"))}, resolve("twins"), 0)

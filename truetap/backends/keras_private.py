@@ -17,6 +17,11 @@ loss isn't given, while it is called | 3.15.1 |
 | `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are being worked out | 3.15.1 |
 | `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.15.1 |
 | `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.15.1 |
+| `Layer._inbound_nodes`, `KerasTensor._keras_history` | which layers feed a layer of a graph | 3.15.1 |
+| `Optimizer._learning_rate` | its schedule | 3.15.1 |
+| `CompileMetrics._user_metrics`, `._user_weighted_metrics` of `Model._compile_metrics` | the metrics as `compile`
+was given them | 3.15.1 |
+| frame of `fit`, its arguments | what of them the callbacks aren't told: batch_size, shuffle, class_weight | 3.15.1 |
 
 A name that Keras moves raises `ModelError` with that name, not a wrong number.
 """
@@ -43,13 +48,17 @@ __all__ = [
     "changed_alike",
     "compiled_losses",
     "compute_loss_call",
+    "feeding",
+    "fit_arguments",
     "in_symbolic_scope",
     "inner_layers",
     "keras_mask",
     "layers_built",
+    "learning_rate_schedule",
     "output_losses",
     "put_mask",
     "user_loss",
+    "user_metrics",
     "watched_losses",
 ]
 
@@ -224,6 +233,81 @@ def compute_loss_call() -> ComputeLossCall | None:
                     return found
         frame = frame.f_back
     return found
+
+
+def feeding(model: Any) -> dict[int, list[int]]:
+    """Of a model that is a graph, the layers that feed each layer, both as `id(layer)`; empty for another.
+
+    A layer of a model inside the graph is fed by what is behind that model's input.
+    """
+    found: dict[int, list[int]] = {}
+
+    def behind(operation: Any, outer: list[int]) -> list[int]:
+        if isinstance(operation, keras.layers.InputLayer):
+            return outer
+        last = _last_inside(operation)
+        return [id(last)] if isinstance(last, keras.Layer) else []
+
+    def visit(graph: Any, outer: list[int]) -> None:
+        inside = {id(layer) for layer in graph.layers}
+        for layer in graph.layers:
+            if isinstance(layer, keras.layers.InputLayer):
+                continue
+            parents = [
+                each
+                for node in _private(layer, "_inbound_nodes")
+                for parent in node.parent_nodes
+                if id(parent.operation) in inside
+                for each in behind(parent.operation, outer)
+            ]
+            found.setdefault(id(layer), []).extend(each for each in parents if each not in found.get(id(layer), ()))
+            if _is_graph(layer):
+                visit(layer, parents)
+
+    if _is_graph(model):
+        visit(model, [])
+    return found
+
+
+def _is_graph(layer: Any) -> bool:
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "outputs", None))
+
+
+def _last_inside(operation: Any) -> Any:
+    """Of a model with one output, the layer that makes it."""
+    while _is_graph(operation) and len(operation.outputs) == 1:
+        operation = _private(operation.outputs[0], "_keras_history").operation
+    return operation
+
+
+def learning_rate_schedule(optimizer: Any) -> Any:
+    """The schedule, or function, by which an optimizer's learning rate changes; None when it is a number."""
+    rate = _private(optimizer, "_learning_rate")
+    schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    return rate if schedule or (callable(rate) and not isinstance(rate, keras.Variable)) else None
+
+
+def user_metrics(model: Any) -> list[Any]:
+    """The metrics, then the weighted ones, as `compile` was given them."""
+    compiled = getattr(model, "_compile_metrics", None)
+    if compiled is None:
+        return []
+    given = [_private(compiled, "_user_metrics"), _private(compiled, "_user_weighted_metrics")]
+    return [each for each in given if each is not None]
+
+
+def fit_arguments() -> dict[str, Any]:
+    """The arguments of the nearest call of `fit` of a Keras model on the stack; empty when there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "fit" and "keras" in frame.f_globals.get("__name__", ""):
+            known = frame.f_locals
+            if isinstance(known.get("self"), keras.Model):
+                names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+                return {name: known[name] for name in names if name in known and name != "self"}
+        frame = frame.f_back
+    return {}
 
 
 def _untraced(function: Callable[..., Any], *args: Any) -> None:

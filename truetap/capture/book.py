@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from truetap.about import About
 from truetap.backends import current
+from truetap.backends.keras_private import compiled_losses
 from truetap.backends.training import training
 from truetap.capture.feed import Clock, Feed
 from truetap.capture.host import Kept, StepRows
@@ -24,6 +25,8 @@ from truetap.capture.plan import Plan
 from truetap.capture.resume import clock_of
 from truetap.capture.step import RecordedStep
 from truetap.errors import RecordingWarning, RunExistsError, StoreError, TapError
+from truetap.facts.model import model_facts
+from truetap.facts.types import ArrayFacts, Facts, FitFacts, PhaseFacts
 from truetap.identified import recorded_ids
 from truetap.store import Recording, Rows, RunReader
 from truetap.taps import Tap, Updates, Weights
@@ -52,6 +55,7 @@ class Book:
         options: Of `truetap.store.Recording`.
         on_error: "warn" once and go on, or "raise".
         resume: Whether to go on in the run that the folder holds, if it holds one.
+        lenient: Whether taps that find nothing in a model, or can't be had of it, are passed over.
 
     Attributes:
         clock: Where the run is.
@@ -60,13 +64,21 @@ class Book:
         failed: Whether recording has ended by an error.
         tapped: The phases that were made ready.
         history: The calls that were recorded, for the manifest.
+        fit: What is known of the latest call of fit.
 
     Raises:
         RunExistsError: The folder holds a run, and `resume` is False.
     """
 
     def __init__(
-        self, path: str, taps: Sequence[Tap], options: Mapping[str, Any], on_error: str, *, resume: bool
+        self,
+        path: str,
+        taps: Sequence[Tap],
+        options: Mapping[str, Any],
+        on_error: str,
+        *,
+        resume: bool,
+        lenient: bool = False,
     ) -> None:
         self.path = path
         self.taps = tuple(taps)
@@ -76,14 +88,17 @@ class Book:
         self.failed = False
         self.tapped: dict[str, Tapped] = {}
         self.history: list[dict[str, Any]] = []
+        self.fit: FitFacts | None = None
         self._options = dict(options)
         self._on_error = on_error
         self._append = resume
+        self._lenient = lenient
         self._stopping = threading.RLock()
         self._is_stopping = False
         self._rows = StepRows(self._announce, self._facts, recorded_ids)
         self._together = self._rows.of
         self._said: list[str] = []
+        self._phases: dict[str, PhaseFacts] = {}
         self._spent: dict[str, float] = {}
         self._check_path(resume)
 
@@ -94,7 +109,10 @@ class Book:
         known = self.tapped.get(phase)
         if known is not None and known.options == options and all(map(operator.is_, known.made_for, made_for)):
             return known
-        plan = Plan.of(model, self.taps, phase)
+        taps = self.taps
+        if self._lenient and not _single_steps(model):
+            taps = tuple(tap for tap in taps if not isinstance(tap, Updates))
+        plan = Plan.of(model, taps, phase, lenient=self._lenient)
         if not loop:
             _check_executions(model, plan)
         step = RecordedStep(model, plan, jit_compile=not loop and bool(model.jit_compile) and not model.run_eagerly)
@@ -282,7 +300,16 @@ class Book:
             backend=current().name,
             notices=tuple(self._said),
         )
-        return {"collect": about.to_json()}
+        learned = step.learned
+        self._phases[step.plan.phase] = PhaseFacts(
+            calls=tuple(learned.training),
+            training=dict(learned.training),
+            without_gradient=tuple(sorted(learned.without_gradient)),
+            **{kind: _arrays(learned.shapes, kind) for kind in ("x", "y", "y_pred")},
+        )
+        model = model_facts(step.model, outputs, compiled_losses(step.model), learned.makers)
+        facts = Facts(model, self.fit, self._phases)
+        return {"collect": about.to_json(), "facts": facts.to_json()}
 
     def say(self, *texts: str) -> None:
         """Warns of what was not said yet, and keeps it."""
@@ -293,6 +320,14 @@ class Book:
         new = [text for text in dict.fromkeys(texts) if text not in self._said]
         self._said += new
         return new
+
+
+def _arrays(shapes: Mapping[str, tuple[tuple[int | None, ...], str]], kind: str) -> tuple[ArrayFacts, ...]:
+    return tuple(
+        ArrayFacts(name.removeprefix(f"{kind}/"), shape, dtype)
+        for name, (shape, dtype) in shapes.items()
+        if name.startswith(f"{kind}/")
+    )
 
 
 _NEVER_AGAIN = (
@@ -307,8 +342,13 @@ def _warn(texts: Sequence[str]) -> None:
         warnings.warn(text, RecordingWarning, stacklevel=4)
 
 
+def _single_steps(model: Any) -> bool:
+    """Whether something can be read between two steps."""
+    return bool(current().name != "tensorflow" or getattr(model, "steps_per_execution", 1) == 1)
+
+
 def _check_executions(model: Any, plan: Plan) -> None:
-    if current().name != "tensorflow" or model.steps_per_execution == 1:
+    if _single_steps(model):
         return
     for each in plan.of_kind(Weights, Updates):
         if isinstance(each.tap, Updates) or not each.tap.per_epoch:

@@ -170,6 +170,8 @@ def extras(
     if plan.identity or (watch.tapped and any(not each.reducers for each in plan.of_kind(Tapped))):
         x = {path: leaf for path, leaf in flatten(inputs_of(data)).items() if leaf is not None}
         watch.learned.x_paths = tuple(x)
+        for path, leaf in x.items():
+            watch.learned.keep_shape(f"x/{path}", leaf)
         later = {path: copy for path, leaf in x.items() if (copy := backend.fingerprinted_later(leaf)) is not None}
         if len(later) < len(x):
             columns["fingerprint"] = backend.fingerprint(x, without=later)

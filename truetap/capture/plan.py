@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from truetap.errors import TapError
+from truetap.errors import LayerError, TapError
 from truetap.reducers import Reducer, resolve
 from truetap.selection import select, select_variables
 from truetap.taps import ActivationGradients, Activations, Gradients, Inputs, Outputs, Tap, Tapped, Updates, Weights
@@ -48,15 +48,29 @@ class Plan:
     with_gradient: frozenset[str]
 
     @classmethod
-    def of(cls, model: Any, taps: Sequence[Tap], phase: str) -> Plan:
+    def of(cls, model: Any, taps: Sequence[Tap], phase: str, *, lenient: bool = False) -> Plan:
         """Resolves the selectors of the taps against a model.
+
+        Args:
+            model: The model.
+            taps: The taps.
+            phase: The phase.
+            lenient: Whether taps whose selectors match nothing are passed over.
 
         Raises:
             LayerError: A selector matches nothing, or what can't be seen.
             TapError: A reducer that doesn't exist.
         """
         taps = (*taps,) if any(isinstance(tap, Tapped) for tap in taps) else (*taps, Tapped())
-        chosen = [_choose(place, tap, model) for place, tap in enumerate(taps) if phase in tap.phases]
+        chosen = []
+        for place, tap in enumerate(taps):
+            if phase not in tap.phases:
+                continue
+            try:
+                chosen.append(_choose(place, tap, model))
+            except LayerError:
+                if not lenient:
+                    raise
         layers: dict[str, Any] = {}
         reached: set[str] = set()
         for each in chosen:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 from keras import ops
 
 from truetap.about import column
@@ -44,6 +45,10 @@ class Learned:
         said: What should be said.
         x_paths: Paths of the leaves of x.
         rows_of: Whether what was tapped under a name has a row for each sample; None: to be told by its length.
+        training: The watched layers in the order of their calls, with what each was given as `training=`.
+        makers: Of each output, the watched layer whose result it is.
+        shapes: Shapes and dtypes of what the losses got: "y/<output>" and "y_pred/<output>".
+        without_gradient: Trainable weights that no gradient reaches.
     """
 
     outputs: Outputs | None = None
@@ -51,6 +56,10 @@ class Learned:
     said: list[str] = field(default_factory=list)
     x_paths: tuple[str, ...] = ()
     rows_of: dict[str, bool | None] = field(default_factory=dict)
+    training: dict[str, bool | None] = field(default_factory=dict)
+    makers: dict[str, str] = field(default_factory=dict)
+    shapes: dict[str, tuple[tuple[int | None, ...], str]] = field(default_factory=dict)
+    without_gradient: set[str] = field(default_factory=set)
 
     def has_rows(self, name: str, value: Any, size: int | None) -> bool:
         """Whether a tapped value has a row for each sample: as said, else by its length when it first comes.
@@ -63,6 +72,12 @@ class Learned:
         if self.rows_of.get(name) is None:
             self.rows_of[name] = bool(value.ndim) and len(value) == size
         return bool(self.rows_of[name])
+
+    def keep_shape(self, name: str, value: Any) -> None:
+        """Keeps the shape and dtype of a value, as they first were."""
+        if name not in self.shapes:
+            shape = tuple(each if each is None else int(each) for each in getattr(value, "shape", ()))
+            self.shapes[name] = (shape, keras.backend.standardize_dtype(getattr(value, "dtype", "object")))
 
     def say(self, text: str) -> None:
         """Keeps a notice once."""
@@ -101,6 +116,7 @@ class Watch:
         self.around: dict[str, Any] = {}
         self.tapped: dict[str, Any] = {}
         self._heard: set[str] = set()
+        self._results: dict[int, tuple[str, Any]] = {}  # what layers gave; held, so that no id comes twice
         self._wanted = [each.tap for each in plan.taps if each.tap.kind == "tapped"]
         self._level = current().level()
         self._paired = False
@@ -115,7 +131,7 @@ class Watch:
                 stack.enter_context(listening(self))
             if self._plan.layers:
                 through = self._pass if self._plan.with_gradient else None
-                self.layers = stack.enter_context(observed(self._plan.layers, through))
+                self.layers = stack.enter_context(observed(self._plan.layers, through, self._called))
             if self._plan.phase != "predict":
                 stack.enter_context(replaced(model, compute_loss=self._compute_loss(model.compute_loss)))
                 stack.enter_context(replaced(model, compute_metrics=self._compute_metrics(model.compute_metrics)))
@@ -176,6 +192,11 @@ class Watch:
     @staticmethod
     def _numbered(key: str, name: str, count: int) -> str:
         return f"{name}#{count}{key[len(name) :]}" if count else key
+
+    def _called(self, key: str, given: Mapping[str, Any], result: Any) -> None:
+        training = given.get("training")
+        self.learned.training.setdefault(key, training if isinstance(training, bool) else None)
+        self._results[id(result)] = (key, result)
 
     def _pass(self, path: str, key: str, value: Any) -> Any:
         if path not in self._plan.with_gradient or self._through is None:
@@ -241,6 +262,9 @@ class Watch:
             return
         outputs = self._outputs(y_pred)
         for name, value in outputs.flat(y_pred).items():
+            self.learned.keep_shape(f"y_pred/{name}", value)
+            if id(value) in self._results:
+                self.learned.makers.setdefault(name, self._results[id(value)][0])
             dense, ragged = current().dense(value)
             self.seen[column("y_pred", name)] = ops.stop_gradient(dense)
             mask = keras_mask(value)
@@ -284,6 +308,7 @@ class Watch:
             if is_nested(labels[name]):
                 self.learned.say(f"The labels of output {name!r} are nested: they were not recorded.")
                 continue
+            self.learned.keep_shape(f"y/{name}", labels[name])
             self.seen[column("y_true", name)] = current().dense(ops.convert_to_tensor(labels[name]))[0]
 
     def _keep_weights(self, sample_weight: Any, calls: dict[str, LossCall], outputs: Outputs) -> None:
@@ -355,6 +380,7 @@ class Watch:
             for path, variable in each.members.items():
                 gradient = by_variable.get(id(variable))
                 if gradient is None:
+                    self.learned.without_gradient.add(path)
                     self.learned.say(f"No gradient reaches {path!r}: the loss does not depend on it.")
                     continue
                 gradient = current().dense(gradient)[0]

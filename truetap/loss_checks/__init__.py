@@ -1,9 +1,9 @@
 """`check_loss`: is a loss what it seems to be, before a training run is spent on it?
 
-One file per family of rules in `rules/`, each rule with the contract of `rule.Rule`: a name, what it needs,
-the rules it gives way to, and `check(evidence)`. `evidence.Evidence` runs the loss as Keras calls it and
-remembers; `report.LossReport` is what comes out. A check runs the loss some fifty times on at most 16
-samples: 0.1 s on torch and TensorFlow, about 0.5 s on JAX, which compiles it. Not for inside a training loop.
+One file per family of rules in `rules/`, each with the contract of `truetap.rules.Rule`. `evidence.Evidence` runs
+the loss as Keras calls it and remembers; `report.LossReport` is what comes out. A check runs the loss some fifty times
+on at most 16 samples: 0.1 s on torch and TensorFlow, about 0.5 s on JAX, which compiles it. Not for inside a training
+loop.
 
 The names are loaded when they are first used: the command line needs neither Keras nor a backend.
 """
@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from truetap.loss_checks.checking import check_loss
-    from truetap.loss_checks.finding import Finding, Severity
     from truetap.loss_checks.report import LossReport
-    from truetap.loss_checks.rule import Rule
 
-__all__ = ["Finding", "LossReport", "Rule", "Severity", "check_loss"]
+__all__ = ["LossReport", "check_loss"]
 
-_HOMES = {"Finding": "finding", "LossReport": "report", "Rule": "rule", "Severity": "finding", "check_loss": "checking"}
+_HOMES = {"LossReport": "report", "check_loss": "checking"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,26 +11,18 @@ import numpy as np
 
 from truetap.backends.loss_probe import Array, loss_probe
 from truetap.backends.tensors import is_ragged, to_host
-from truetap.errors import LossError, near_names
+from truetap.errors import LossError
 from truetap.loss_checks.evidence import Batch, Evidence
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.report import LossReport
-from truetap.loss_checks.rule import Rule
 from truetap.loss_checks.rules import RULES
 from truetap.loss_checks.subject import subject_of
+from truetap.rules.rule import Rule
+from truetap.rules.running import run_rules
 from truetap.structure import map_leaves
 
 __all__ = ["check_loss"]
 
 _MOST_ROWS = 16  # of a batch: each rule runs the loss on it several times
-_WITHOUT = {
-    "values": "the loss doesn't run",
-    "sample_weight": "no sample_weight was given",
-    "singles": "a batch of one sample raises",
-    "slope": "the gradient raises",
-    "graph": "the loss can't be traced",
-    "repeatable": "two runs differ",
-}
 
 
 def check_loss(
@@ -41,7 +33,7 @@ def check_loss(
     sample_weight: Any = None,
     x: Any = None,
     ignore: Collection[str] = (),
-    rules: Sequence[Rule] = RULES,
+    rules: Sequence[Rule[Evidence]] = RULES,
 ) -> LossReport:
     """Runs a loss on a batch in many ways, and says what is wrong with it.
 
@@ -78,9 +70,6 @@ def check_loss(
         >>> check_loss("mse", np.zeros((4, 1)), np.ones((4, 1))).ok
         True
     """
-    unknown = sorted(set(ignore) - {rule.name for rule in rules})
-    if unknown:
-        raise LossError(f"There is no rule {unknown[0]!r}. {near_names(unknown[0], [rule.name for rule in rules])}")
     true, pred = _array("y_true", y_true), _array("y_pred", y_pred)
     weight = None if sample_weight is None else _array("sample_weight", sample_weight)
     _check_batch(true, pred, weight)
@@ -91,28 +80,11 @@ def check_loss(
     evidence = Evidence(subject_of(loss, batch.y_true, batch.y_pred), batch, loss_probe())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the loss' own, said again in each of its runs
-        findings, checked, skipped = _run([rule for rule in rules if rule.name not in ignore], evidence)
-    order = list(Severity)
-    findings.sort(key=lambda each: order.index(each.severity))
-    skipped |= dict.fromkeys(sorted(ignore), "ignored")
-    return LossReport(evidence.subject.name, keras.backend.backend(), tuple(findings), tuple(checked), skipped)
-
-
-def _run(rules: Sequence[Rule], evidence: Evidence) -> tuple[list[Finding], list[str], dict[str, str]]:
-    findings: list[Finding] = []
-    checked: list[str] = []
-    skipped: dict[str, str] = {}
-    for rule in rules:
-        explained = {each.rule for each in findings if each.severity is not Severity.NOTE} & set(rule.after)
-        missing = [need for need in rule.needs if getattr(evidence, need) is None]
-        if explained:
-            skipped[rule.name] = f"explained by {min(explained)}"
-        elif missing:
-            skipped[rule.name] = _WITHOUT.get(missing[0], f"there is no {missing[0]}")
-        else:
-            findings += rule.check(evidence)
-            checked.append(rule.name)
-    return findings, checked, skipped
+        answers = run_rules(rules, evidence, ignore, LossError)
+    name = evidence.subject.name
+    return LossReport(
+        f"Loss {name!r}", keras.backend.backend(), answers.findings, answers.checked, answers.skipped, loss=name
+    )
 
 
 def _array(name: str, value: Any) -> Array:

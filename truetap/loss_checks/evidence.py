@@ -32,6 +32,15 @@ T = TypeVar("T")
 _ALL = slice(None)
 _DRAWS = re.compile(r"rand|threefry|bernoulli|uniform|multinomial|^normal")  # names of operations
 
+_WITHOUT = {
+    "values": "the loss doesn't run",
+    "sample_weight": "no sample_weight was given",
+    "singles": "a batch of one sample raises",
+    "slope": "the gradient raises",
+    "graph": "the loss can't be traced",
+    "repeatable": "two runs differ",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt(Generic[T]):
@@ -105,6 +114,10 @@ class Evidence:
         return ops.mean(reduced) if len(reduced.shape) else reduced
 
     # ------------------------------------------------------------------------------- what is kept
+    def without(self, need: str) -> str:
+        """Why something that a rule needs can't be had."""
+        return _WITHOUT.get(need, f"there is no {need}")
+
     @cached_property
     def ran(self) -> Attempt[Array]:
         """The unreduced values of the batch, or the error."""

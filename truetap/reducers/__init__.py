@@ -43,20 +43,25 @@ from truetap.reducers.quantiles import Quantiles
 from truetap.reducers.registry import resolve
 from truetap.reducers.shares import NonFinite, Zeros
 from truetap.reducers.step import SEPARATOR, reduce_all, states
+from truetap.reducers.units import Dead, NearOne, NearZero, Twins
 
 __all__ = [
     "L1",
     "L2",
     "SEPARATOR",
+    "Dead",
     "Histogram",
     "Max",
     "Mean",
     "Min",
+    "NearOne",
+    "NearZero",
     "NonFinite",
     "Quantiles",
     "Reducer",
     "State",
     "Std",
+    "Twins",
     "Zeros",
     "count",
     "on_host",

@@ -13,6 +13,7 @@ from truetap.reducers.moments import Mean, Std
 from truetap.reducers.norms import L1, L2
 from truetap.reducers.quantiles import Quantiles
 from truetap.reducers.shares import NonFinite, Zeros
+from truetap.reducers.units import Dead, NearOne, NearZero, Twins
 
 __all__ = ["resolve"]
 
@@ -26,6 +27,10 @@ _BY_NAME: dict[str, Callable[[], Reducer]] = {
     "norm": lambda: L2("norm"),
     "zeros": Zeros,
     "nonfinite": NonFinite,
+    "near_one": NearOne,
+    "near_zero": NearZero,
+    "dead": Dead,
+    "twins": Twins,
     "histogram": Histogram,
     "quantiles": Quantiles,
 }

@@ -1,6 +1,6 @@
 """The rules of `check_loss`, in the order in which they run: causes before what follows from them."""
 
-from truetap.loss_checks.rule import Rule
+from truetap.loss_checks.evidence import Evidence
 from truetap.loss_checks.rules.direction import WrongDirection
 from truetap.loss_checks.rules.finite import Float16Overflow, NotFinite, NotFiniteAtBorder
 from truetap.loss_checks.rules.gradients import GradientRaises, NoGradient, WrongGradient
@@ -12,10 +12,11 @@ from truetap.loss_checks.rules.running import DoesNotRun, DoesNotTrace, DynamicS
 from truetap.loss_checks.rules.saving import NotRestored
 from truetap.loss_checks.rules.unknown_batch import UnknownBatch
 from truetap.loss_checks.rules.weights import WeightsShape
+from truetap.rules.rule import Rule
 
 __all__ = ["RULES"]
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[Evidence], ...] = (
     UnalignedRanks(),
     DoesNotRun(),
     ValueInPython(),

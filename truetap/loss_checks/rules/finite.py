@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from truetap.loss_checks.evidence import Array, Evidence
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import distributions, probabilities, shown
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["Float16Overflow", "NotFinite", "NotFiniteAtBorder"]
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from truetap.loss_checks.evidence import Array, Evidence
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import probabilities, shown
 from truetap.loss_checks.paths import way_to
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["GradientRaises", "NoGradient", "WrongGradient"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from truetap.loss_checks.evidence import Array, Evidence
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import same, shown
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["MeanOverMasked"]
 

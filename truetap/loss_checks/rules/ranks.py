@@ -9,8 +9,8 @@ from keras import ops
 
 from truetap.backends.tensors import to_host
 from truetap.loss_checks.evidence import Array, Evidence, attempt
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import same, shown
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["ImplicitBroadcast", "UnalignedRanks"]
 

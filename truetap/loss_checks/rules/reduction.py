@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from truetap.loss_checks.evidence import Evidence
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import same, shown
 from truetap.loss_checks.subject import formula
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["BatchStatistics", "PartialBatch", "ReducedBeforeWeights"]
 

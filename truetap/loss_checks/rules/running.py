@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from truetap.loss_checks.evidence import Evidence
-from truetap.loss_checks.finding import Finding, Severity
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["DoesNotRun", "DoesNotTrace", "DynamicShape", "NotRepeatable", "ValueInPython"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import keras
 
 from truetap.loss_checks.evidence import Evidence, attempt
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import same, shown
 from truetap.loss_checks.subject import formula
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["NotRestored"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from truetap.loss_checks.evidence import Evidence, attempt
-from truetap.loss_checks.finding import Finding, Severity
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["UnknownBatch"]
 

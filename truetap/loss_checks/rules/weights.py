@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import keras
 
 from truetap.loss_checks.evidence import Array, Evidence
-from truetap.loss_checks.finding import Finding, Severity
 from truetap.loss_checks.numbers import shown
+from truetap.rules.finding import Finding, Severity
 
 __all__ = ["WeightsShape"]
 

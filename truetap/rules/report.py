@@ -1,0 +1,100 @@
+"""`Report`: what rules found, to read, to raise, to write as JSON."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from truetap.errors import DiagnosisError, TruetapError
+from truetap.rules.finding import Finding, Severity
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is to be said of a model, its data, a run or a loss; true when there is nothing wrong.
+
+    Attributes:
+        subject: What was looked at.
+        backend: The backend on which it ran.
+        findings: What was found: worst first, of one severity the surest first.
+        checked: Names of the rules that ran.
+        skipped: Names of the rules that did not, with the reason.
+    """
+
+    error: ClassVar[type[TruetapError]] = DiagnosisError
+
+    subject: str
+    backend: str
+    findings: tuple[Finding, ...]
+    checked: tuple[str, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> tuple[Finding, ...]:
+        """The errors and warnings: notes are no fault."""
+        return tuple(each for each in self.findings if each.severity is not Severity.NOTE)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is neither an error nor a warning."""
+        return not self.wrong
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def raise_if_wrong(self) -> None:
+        """Raises when there is an error or a warning.
+
+        Raises:
+            DiagnosisError: With the words of all of them; of a loss, `LossError`.
+        """
+        if self.wrong:
+            listed = "\n".join(f"- {each}" for each in self.wrong)
+            raise self.error(f"{self.subject} {self._verdict} ({self.count}):\n{listed}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "subject": self.subject,
+            "backend": self.backend,
+            "ok": self.ok,
+            "findings": [each.to_dict() for each in self.findings],
+            "checked": list(self.checked),
+            "skipped": dict(self.skipped),
+        }
+
+    @property
+    def count(self) -> str:
+        """How many errors, warnings and notes, in words."""
+        if not self.findings:
+            return "nothing found"
+        kinds = [sum(each.severity is kind for each in self.findings) for kind in Severity]
+        return ", ".join(
+            f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in zip(Severity, kinds, strict=True) if count
+        )
+
+    _verdict: ClassVar[str] = "is not well"
+
+    def __str__(self) -> str:
+        left = f", {len(self.skipped)} not run" if self.skipped else ""
+        head = f"{self.subject} on {self.backend}: {self.count}; {len(self.checked)} checks{left}."
+        return "\n".join([head, *(f"- {each}" for each in self.findings)])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(each.severity)}</td><td>{html.escape(each.rule)}</td>"
+            f"<td>{html.escape(each.seen)}</td><td>{html.escape(each.why)} {html.escape(each.do)}</td></tr>"
+            for each in self.findings
+        )
+        head = f"<strong>{html.escape(self.subject)}</strong> on {html.escape(self.backend)}: {self.count}"
+        return f"<div>{head}<table>{rows}</table></div>"
