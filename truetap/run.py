@@ -16,6 +16,7 @@ from truetap.about import About
 from truetap.dynamics import dynamics, hardest, label_issues
 from truetap.dynamics.subject import Subject
 from truetap.errors import StoreError, TaskError, TruetapError
+from truetap.outliers import outliers
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.history import history
 from truetap.reading.identify import identify, read_names
@@ -25,6 +26,7 @@ from truetap.reading.recorded import KINDS, Filter, Recordings
 from truetap.reading.sample_rows import Alike, Named
 from truetap.reading.scalars import epochs_table, scalars_table
 from truetap.reading.tables import Tables
+from truetap.repeats import duplicates, overlap
 from truetap.samples import Samples
 from truetap.store import Problem, RunReader
 from truetap.tasks import Hint, OutputTask
@@ -289,6 +291,85 @@ class Run:
             [{'sample_id': 100, 'mean_loss': 0.375}]
         """
         return hardest(self._subject(phase, output, epochs), count, by)
+
+    def duplicates(self, phase: str | None = None) -> pa.Table:
+        """Identical inputs within an epoch, by their fingerprints; the most frequent first.
+
+        Args:
+            phase: "train", "val", "test" or "predict"; "train" if there is any, else the only one. Its first
+                recorded epoch is looked at.
+
+        Returns:
+            A row for each input that comes more than once: fingerprint int64, count int64, sample_ids (a list: of a run
+            that nobody has named, the fingerprint again and again), conflicting bool: whether their labels differ.
+
+        Raises:
+            NotRecordedError: There is no such phase.
+            StoreError: The samples have no fingerprints.
+
+        Example:
+            >>> run.duplicates().num_rows
+            0
+        """
+        return duplicates(self, phase)
+
+    def overlap(self, one: str = "train", other: str = "val") -> pa.Table:
+        """Inputs that are in two phases: leakage, where one of them is validation.
+
+        Args:
+            one: A phase.
+            other: Another one. Of both, the first recorded epoch is looked at.
+
+        Returns:
+            A row for each input that is in both: fingerprint int64, sample_id (as in `one`), how often it comes in each
+            (columns named as the phases, int64), conflicting bool: whether the labels differ.
+
+        Raises:
+            NotRecordedError: There is no such phase, or both are the same.
+            StoreError: The samples have no fingerprints.
+
+        Example:
+            >>> run.overlap("train", "val").num_rows
+            0
+        """
+        return overlap(self, one, other)
+
+    def outliers(
+        self,
+        layer: str | None = None,
+        *,
+        phase: str | None = None,
+        epoch: int = -1,
+        neighbors: int = 5,
+        output: str = "",
+    ) -> pa.Table:
+        """Samples that lie apart from the others of their class: of another kind, damaged, or wrongly labelled.
+
+        A sample's distance is that to its k-th nearest neighbour of the same class (Ramaswamy et al., SIGMOD 2000),
+        its score the modified z-score of that distance among those of the class (Iglewicz and Hoaglin, 1993). Those
+        past 3.5, the limit they give, are flagged.
+
+        Args:
+            layer: The layer in whose recorded outputs distances are taken, such as the one before the last, recorded
+                with `tt.Activations(layer, every="epoch", samples=…)`; None for the model's outputs.
+            phase: "train", "val" or "test"; "train" if there is any.
+            epoch: Its epoch; -1 is the last.
+            neighbors: k.
+            output: The output whose classes are meant, of a model with several.
+
+        Returns:
+            sample_id, label int64, distance, score float64 (null where a class has no more than k + 1 samples),
+            flagged bool; the furthest first.
+
+        Raises:
+            NotRecordedError: No activations of that layer were recorded; near names are listed.
+            TaskError: The labels are no classes, or several a sample.
+
+        Example:
+            >>> run.outliers("dense", neighbors=1).column_names
+            ['sample_id', 'label', 'distance', 'score', 'flagged']
+        """
+        return outliers(self, layer, phase=phase, epoch=epoch, neighbors=neighbors, output=output)
 
     # --- values of layers and weights ---------------------------------------------------------------
 
