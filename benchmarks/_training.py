@@ -196,7 +196,7 @@ class Way:
 
     title: str
     aim: float | None = None
-    taps: Callable[[Workload], list[Any]] | None = None
+    taps: Callable[[Workload], Any] | None = None
     callback: Callable[[Workload], Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     rival: bool = False
@@ -216,6 +216,11 @@ def reduced(work: Workload) -> list[Any]:
     ]
 
 
+def diagnose(work: Workload) -> str:
+    """All that the rules of `run.diagnose()` need."""
+    return "diagnose"
+
+
 def raw(work: Workload) -> list[Any]:
     """What comes out of large layers, every value of every step."""
     return [tt.Activations(list(work.large)), *([tt.Inputs()] if work.inputs else [])]
@@ -225,6 +230,7 @@ WAYS = {
     "plain": Way("plain `fit`"),
     "outputs": Way("`Recorder(Outputs())`", aim=1.03, taps=outputs),
     "reduced": Way("`Outputs`, and statistics of all layers and gradients, every 10", aim=1.05, taps=reduced),
+    "diagnose": Way('`Recorder(taps="diagnose")`', aim=1.05, taps=diagnose),
     "again": Way("plain again"),
     "raw": Way("raw activations, every step", taps=raw),
     "predict": Way("`predict` at each epoch's end", callback=PredictAtEpochEnd, rival=True),

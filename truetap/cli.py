@@ -1,13 +1,15 @@
-"""The command line: `truetap verify RUN`, `truetap sql RUN QUERY`, `truetap check-loss LOSS`.
+"""The command line: `truetap verify | sql | diagnose RUN`, `truetap lint MODEL DATA`, `truetap check-loss LOSS`.
 
-Exit codes: 0 all is well; 1 something is wrong with the run or the loss, or the query fails; 2 there is no
-such run or loss, or the command was not understood.
+Exit codes: 0 all is well; 1 something is wrong with the run, the model or the loss, or the query fails; 2 there is no
+such run, model or loss, or the command was not understood.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -15,9 +17,10 @@ import click
 
 from truetap import __version__
 from truetap.backends.installed import BACKENDS, installed
-from truetap.errors import DamagedRunError, LossError, StoreError, TruetapError
-from truetap.loss_checks.everywhere import Request, check_in_process
+from truetap.errors import DamagedRunError, DiagnosisError, LossError, StoreError, TruetapError
+from truetap.loss_checks.everywhere import Request, check_in_process, named
 from truetap.loss_checks.sample_batches import KINDS
+from truetap.rules.report import Report
 from truetap.run import Run
 
 __all__ = ["main"]
@@ -36,7 +39,7 @@ class _Paragraphs(click.Command):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(version)s")
 def main() -> None:
-    """Reads and checks recorded runs, and checks losses. Each command's --help has an example."""
+    """Reads, checks and diagnoses recorded runs; checks models and losses. Each command's --help has an example."""
 
 
 @main.command(cls=_Paragraphs)
@@ -138,6 +141,74 @@ def check_loss(loss: str, chosen: tuple[str, ...], as_json: bool, **options: Any
         if missing:
             click.echo(f"Not installed, and so not checked: {', '.join(missing)}.")
     sys.exit(0 if fine else _WRONG)
+
+
+@main.command(cls=_Paragraphs)
+@click.argument("run", metavar="RUN")
+@click.option("--ignore", multiple=True, metavar="RULE", help="Leaves a rule out; may be repeated.")
+@click.option("--skipped", is_flag=True, help="Lists the rules that could not run, with the reason.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def diagnose(run: str, ignore: tuple[str, ...], skipped: bool, as_json: bool) -> None:
+    """Says what is wrong with the model, the loss, the data or the training of RUN, a run's folder.
+
+    Exits with 0 when there is neither an error nor a warning, 1 when there is, 2 when there is no such run.
+
+    Example:
+      truetap diagnose runs/mnist
+      truetap diagnose runs/mnist --ignore overfitting --json
+    """
+    opened = _open(run)
+    try:
+        report = opened.diagnose(ignore=ignore)
+    except DiagnosisError as error:
+        _fail(str(error), _NO_RUN)
+    except TruetapError as error:
+        _fail(str(error), _WRONG)
+    _tell(report, skipped=skipped, as_json=as_json)
+
+
+@main.command(cls=_Paragraphs)
+@click.argument("model", metavar="MODEL")
+@click.argument("data", metavar="DATA")
+@click.option("--backend", type=click.Choice(BACKENDS), help="Keras' backend; by default the one that is configured.")
+@click.option("--ignore", multiple=True, metavar="RULE", help="Leaves a rule out; may be repeated.")
+@click.option("--skipped", is_flag=True, help="Lists the rules that could not run, with the reason.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def lint(model: str, data: str, backend: str | None, ignore: tuple[str, ...], skipped: bool, as_json: bool) -> None:
+    """Looks at MODEL and DATA before training, through one batch of the real training step.
+
+    Each is module:name: a compiled model, and what fit will get; or a function without arguments that gives it.
+    Exits with 0 when there is neither an error nor a warning, 1 when there is, 2 when one can't be had.
+
+    Example:
+      truetap lint my_training:make_model my_training:train_data
+      truetap lint my_training:model my_training:batches --backend jax --json
+    """
+    if backend is not None:
+        os.environ["KERAS_BACKEND"] = backend  # read by Keras when it is imported, below
+    sys.path.insert(0, "")  # modules of the folder that the command was called in
+    try:
+        linting = importlib.import_module("truetap.diagnosis.linting")
+        report = linting.lint(_made(named(model)), _made(named(data)), ignore=ignore)
+    except TruetapError as error:
+        _fail(str(error), _NO_RUN)
+    _tell(report, skipped=skipped, as_json=as_json)
+
+
+def _made(given: Any) -> Any:
+    """What a function without arguments gives, or the thing itself."""
+    return given() if inspect.isfunction(given) else given
+
+
+def _tell(report: Report, *, skipped: bool, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2))
+    else:
+        click.echo(str(report))
+        if skipped:
+            for rule, why in report.skipped.items():
+                click.echo(f"not run: {rule}: {why}")
+    sys.exit(0 if report.ok else _WRONG)
 
 
 def _plain(report: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from keras import ops
 
 import truetap as tt
 from truetap.loss_checks.evidence import Evidence
-from truetap.rules.finding import Finding, Severity
 from truetap.loss_checks.rules import RULES
+from truetap.rules.finding import Finding, Severity
 
 from .broken_losses import (
     BINARY,

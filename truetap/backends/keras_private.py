@@ -257,7 +257,7 @@ def feeding(model: Any) -> dict[int, list[int]]:
                 each
                 for node in _private(layer, "_inbound_nodes")
                 for parent in node.parent_nodes
-                if id(parent.operation) in inside
+                if id(parent.operation) in inside or isinstance(parent.operation, keras.layers.InputLayer)
                 for each in behind(parent.operation, outer)
             ]
             found.setdefault(id(layer), []).extend(each for each in parents if each not in found.get(id(layer), ()))

@@ -304,6 +304,7 @@ class Book:
         self._phases[step.plan.phase] = PhaseFacts(
             calls=tuple(learned.training),
             training=dict(learned.training),
+            masked=tuple(call for call in learned.training if call in learned.masked),
             without_gradient=tuple(sorted(learned.without_gradient)),
             **{kind: _arrays(learned.shapes, kind) for kind in ("x", "y", "y_pred")},
         )

@@ -46,6 +46,7 @@ class Learned:
         x_paths: Paths of the leaves of x.
         rows_of: Whether what was tapped under a name has a row for each sample; None: to be told by its length.
         training: The watched layers in the order of their calls, with what each was given as `training=`.
+        masked: Those of them that were given a mask.
         makers: Of each output, the watched layer whose result it is.
         shapes: Shapes and dtypes of what the losses got: "y/<output>" and "y_pred/<output>".
         without_gradient: Trainable weights that no gradient reaches.
@@ -57,6 +58,7 @@ class Learned:
     x_paths: tuple[str, ...] = ()
     rows_of: dict[str, bool | None] = field(default_factory=dict)
     training: dict[str, bool | None] = field(default_factory=dict)
+    masked: set[str] = field(default_factory=set)
     makers: dict[str, str] = field(default_factory=dict)
     shapes: dict[str, tuple[tuple[int | None, ...], str]] = field(default_factory=dict)
     without_gradient: set[str] = field(default_factory=set)
@@ -196,6 +198,8 @@ class Watch:
     def _called(self, key: str, given: Mapping[str, Any], result: Any) -> None:
         training = given.get("training")
         self.learned.training.setdefault(key, training if isinstance(training, bool) else None)
+        if any("mask" in name and any(leaf is not None for leaf in leaves(each)) for name, each in given.items()):
+            self.learned.masked.add(key)
         self._results[id(result)] = (key, result)
 
     def _pass(self, path: str, key: str, value: Any) -> Any:

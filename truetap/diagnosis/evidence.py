@@ -42,6 +42,7 @@ _WITHOUT = {
     "outputs": "no outputs of training steps were recorded (tt.Outputs)",
     "labelled": "no labels were recorded",
     "validated": "no validation was recorded",
+    "steps": "no training steps were recorded",
     "curve": f"fewer than {_FEWEST_STEPS} training steps were recorded",
     "history": "fewer than 2 epochs have ended",
     "epochs": "fewer than 2 epochs of samples were recorded",
@@ -97,7 +98,7 @@ class Evidence:
     """A run, for rules.
 
     Args:
-        run: The run.
+        run: The run; None for what is known without one.
         model: The model, where it is at hand.
 
     Attributes:
@@ -110,7 +111,7 @@ class Evidence:
     batch: tuple[Any, Any, Any] | None = None
     step_error: Exception | None = None
 
-    def __init__(self, run: Run, model: Any = None) -> None:
+    def __init__(self, run: Run | None, model: Any = None) -> None:
         self.run = run
         self.model = model
         self._read: dict[tuple[str, int], tuple[int, Sequence[pa.RecordBatch]]] = {}
@@ -124,7 +125,7 @@ class Evidence:
     @cached_property
     def facts(self) -> Facts | None:
         """The model, the call of fit, and the traces."""
-        plain = self.run.metadata.get("facts")
+        plain = None if self.run is None else self.run.metadata.get("facts")
         return Facts.from_json(plain) if isinstance(plain, Mapping) else None
 
     @cached_property
@@ -142,9 +143,11 @@ class Evidence:
     @cached_property
     def outputs(self) -> tuple[OutputEvidence, ...] | None:
         """The model's outputs with their labels, losses and predictions."""
-        names = self.run.output_names if "samples" in self.run.tables else ()
-        found = tuple(OutputEvidence(name, self) for name in names)
-        return tuple(each for each in found if each.first is not None) or None
+        return self._recorded()
+
+    def _recorded(self) -> tuple[OutputEvidence, ...] | None:
+        names = self.run.output_names if self.run is not None and "samples" in self.run.tables else ()
+        return tuple(OutputEvidence(name, self) for name in names if self.rows(name, "train", 0) is not None) or None
 
     @cached_property
     def labelled(self) -> tuple[OutputEvidence, ...] | None:
@@ -165,7 +168,7 @@ class Evidence:
     @cached_property
     def sample_epochs(self) -> dict[str, list[int]]:
         """The epochs of which samples are recorded, by phase."""
-        return self.run.sample_epochs()
+        return {} if self.run is None else self.run.sample_epochs()
 
     def rows(self, output: str, phase: str, epoch: int) -> Rows | None:
         """Rows of an output in an epoch (-1: the last), at most `MOST`; None where there are none."""
@@ -198,16 +201,31 @@ class Evidence:
             rows.array(some, "step"),
         )
 
+    def prints(self, phase: str, epoch: int) -> Array | None:
+        """The fingerprints of all samples of an epoch (-1: the last), in order; None where there are none."""
+        epochs = self.sample_epochs.get(phase, [])
+        if not epochs or self.run is None:
+            return None
+        batches = self.run.samples(phase, epochs[epoch]).record_batches
+        return rows.array(batches, "fingerprint") if "fingerprint" in rows.column_names(batches) else None
+
     # --- curves -----------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def curve(self) -> Curve | None:
         """The training steps, if there are enough."""
+        return None if self.steps is None or len(self.steps) < _FEWEST_STEPS else self.steps
+
+    @cached_property
+    def steps(self) -> Curve | None:
+        """The training steps, be they as few as one; rules that need no more read their rates and skipped updates."""
+        if self.run is None:
+            return None
         try:
             table = self.run.scalars("train")
         except (NotRecordedError, StoreError):
             return None
-        if table.num_rows < _FEWEST_STEPS:
+        if not table.num_rows:
             return None
         order = np.argsort(table.column("step").to_numpy(), kind="stable")
 
@@ -229,6 +247,8 @@ class Evidence:
     @cached_property
     def history(self) -> dict[str, Array] | None:
         """What `History` has, by metric: one value an epoch, NaN where an epoch has none; of two epochs at least."""
+        if self.run is None:
+            return None
         try:
             table = self.run.epochs()
         except StoreError:
@@ -295,6 +315,7 @@ class Evidence:
         """How many rows an epoch has, and at most `MOST` of them, in blocks spread over it."""
         key = (phase, epoch)
         if key not in self._read:
+            assert self.run is not None  # where there are epochs, there is a run
             samples = self.run.samples(phase, epoch)
             total = len(samples)
             if total > MOST:
@@ -304,6 +325,8 @@ class Evidence:
         return self._read[key]
 
     def _inputs(self, phase: str) -> dict[str, Array] | None:
+        if self.run is None:
+            return None
         found = {}
         for path in self.run.inputs.paths:
             try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,11 +98,10 @@ def lint(
         )
     parts = _batch(data, batch_size)
     chosen = chosen_rules(rules)
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # what the step says is seen in the evidence
-        evidence = _step(model, parts, folder)
+    with tempfile.TemporaryDirectory() as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the step says is seen in the evidence
+            evidence = _step(model, parts, folder)
         answers = run_rules(chosen, evidence, ignore, DiagnosisError)
     return Report(f"Model {model.name!r}", current().name, answers.findings, answers.checked, answers.skipped)
 
@@ -139,7 +137,9 @@ def _step(model: Any, parts: Parts, folder: str) -> Evidence:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
     except Exception as error:
-        return _Linted(model, parts, error, Run(folder) if Path(folder, "manifest.json").exists() else None)
+        unbuilt = _Linted(model, parts, error, None)
+        unbuilt.forward()
+        return unbuilt
     before = State(model, comparing())
     own = model.train_function, model.test_function
     failed: Exception | None = None
@@ -149,7 +149,8 @@ def _step(model: Any, parts: Parts, folder: str) -> Evidence:
             metric.reset_state()
         recorder = Recorder(path, taps="diagnose")
         with recorder.attach(model):
-            model.train_on_batch(parts.x, parts.y, sample_weight=parts.sample_weight)
+            x, y, weight = _tensors((parts.x, parts.y, parts.sample_weight))  # as fit hands them out: run eagerly, too
+            model.train_on_batch(x, y, sample_weight=weight)
         recorder.finish()
     except Exception as error:
         failed = error
@@ -181,7 +182,7 @@ class _Linted(Evidence):
     """The evidence of a single step; where the step raised, of a forward pass on the same batch."""
 
     def __init__(self, model: Any, parts: Parts, failed: Exception | None, run: Run | None) -> None:
-        super().__init__(run, model)  # type: ignore[arg-type]
+        super().__init__(run, model)
         self._parts = parts
         self.batch = (parts.x, parts.y, parts.sample_weight)
         self.step_error = failed
@@ -198,7 +199,7 @@ class _Linted(Evidence):
 
     def forward(self) -> None:
         """Where the step left no outputs, those of a forward pass in inference mode."""
-        if self.run is not None and "samples" in self.run.tables and super().outputs:
+        if self._recorded():
             return
         try:
             y_pred = self.model(_tensors((self._parts.x,))[0], training=False)
@@ -229,14 +230,14 @@ class _Linted(Evidence):
         """The model and the trace."""
         if self._static is not None:
             return self._static
-        return super().facts if self.run is not None else Facts(model_facts(self.model, None, []))
+        return super().facts or Facts(model_facts(self.model, None, []))
 
     @cached_property
     def outputs(self) -> tuple[OutputEvidence, ...] | None:
         """The model's outputs."""
         if self._seen:
             return tuple(OutputEvidence(name, self) for name in self._seen)
-        return super().outputs if self.run is not None else None
+        return self._recorded()
 
     @cached_property
     def inputs(self) -> dict[str, Array] | None:
@@ -244,11 +245,6 @@ class _Linted(Evidence):
         found = {path or "x": np.asarray(leaf) for path, leaf in flatten(self._parts.x).items() if leaf is not None}
         numbers = {path: leaf.astype(np.float64) for path, leaf in found.items() if leaf.dtype.kind in "fiub"}
         return numbers or None
-
-    @cached_property
-    def sample_epochs(self) -> dict[str, list[int]]:
-        """One."""
-        return {} if self.run is None else super().sample_epochs
 
     def rows(self, output: str, phase: str, epoch: int) -> Rows | None:
         """The batch."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from truetap.diagnosis.formulas import Acting, recognised
 from truetap.diagnosis.rows import Rows
 from truetap.errors import TruetapError
 from truetap.facts import LayerFacts, LossFacts, OutputFacts
@@ -73,6 +74,11 @@ class OutputEvidence:
     def words(self) -> str:
         """What it is called in sentences: "the output", or "the output 'age'"."""
         return f"the output {self.name!r}" if self.name else "the output"
+
+    @property
+    def opening(self) -> str:
+        """The same at the head of a sentence."""
+        return self.words[0].upper() + self.words[1:]
 
     @cached_property
     def facts(self) -> OutputFacts:
@@ -154,16 +160,38 @@ class OutputEvidence:
         from truetap.backends.keras_private import compiled_losses  # Keras, which reading a run doesn't need
         from truetap.loss_checks import check_loss
 
-        losses = [each for each in compiled_losses(model) if str(_name_of(each.path, self)) == self.name]
+        losses = [each for each in compiled_losses(model) if self.owns(each.path)]
         rows = self.first
-        if len(losses) != 1 or rows.y_true is None or rows.pred.nonfinite or len(rows) < 2:
+        finite = np.flatnonzero(np.isfinite(rows.y_pred).reshape(len(rows), -1).all(axis=1))[:16]
+        if len(losses) != 1 or rows.y_true is None or len(finite) < 2:
             return None
-        y_true, y_pred = self.as_given(rows)[:16], rows.y_pred[:16]
-        weight = None if rows.weight is None else rows.weight[:16]
+        y_true, y_pred = self.as_given(rows)[finite], rows.y_pred[finite]
+        weight = None if rows.weight is None else rows.weight[finite]
         try:
             return check_loss(losses[0].loss, y_true, y_pred, sample_weight=weight)
         except TruetapError:
             return None
+
+    @cached_property
+    def acting(self) -> Acting:
+        """What its loss computes: by its name where it is Keras' own, else by its numbers."""
+        loss, rows = self.loss, self.first
+        if loss is None or not loss.own:
+            return Acting() if loss is None else Acting(loss.name, bool(loss.from_logits))
+        if rows.y_true is None or rows.truth is None:
+            return Acting(own=True)
+        chosen = np.flatnonzero(np.isfinite(rows.y_pred).reshape(len(rows), -1).all(axis=1))[:16]
+        values = None if rows.loss is None or rows.loss.dtype.kind != "f" else rows.loss[chosen]
+        if self._evidence.model is not None:
+            from truetap.diagnosis.acting import loss_values  # Keras, which reading a run doesn't need
+
+            here = loss_values(self, self._evidence.model, self.as_given(rows)[chosen], rows.y_pred[chosen])
+            values = values if here is None else here
+        return Acting(own=True) if values is None else recognised(values, rows.y_true[chosen], rows.y_pred[chosen])
+
+    def owns(self, path: tuple[str | int, ...]) -> bool:
+        """Whether a loss that stands at a path is its own."""
+        return _name_of(path, self) == self.name
 
     def as_given(self, rows: Rows) -> Array:
         """The labels of rows in the shape and dtype in which the loss got them."""

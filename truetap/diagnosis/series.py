@@ -31,9 +31,9 @@ class Series:
     steps: Mapping[str, Mapping[str, Array]]
 
     @classmethod
-    def of(cls, run: Run, kind: str, phase: str) -> Series | None:
+    def of(cls, run: Run | None, kind: str, phase: str) -> Series | None:
         """The reduced values of a kind, one number a step; None when there are none."""
-        if kind not in run.tables:
+        if run is None or kind not in run.tables:
             return None
         table = getattr(run, kind)().to_arrow()
         table = table.filter(

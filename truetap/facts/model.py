@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from truetap.backends.keras_private import OutputLoss, feeding, learning_rate_schedule, user_metrics
+from truetap.facts.reading_code import drops_always
 from truetap.facts.types import (
     LayerFacts,
     LossFacts,
@@ -27,6 +28,7 @@ from truetap.hints import hints, loss_name
 from truetap.loss_context import innermost
 from truetap.pairing import Outputs
 from truetap.selection import layers_by_path, variables_by_path
+from truetap.structure import flatten
 
 __all__ = ["model_facts", "settings_of"]
 
@@ -36,6 +38,17 @@ _ACTIVATIONS = {
     "LeakyReLU": "leaky_relu",
     "ELU": "elu",
     "PReLU": "prelu",
+}
+# functions of keras.ops, as a graph has them
+_OPERATIONS = {
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Sigmoid": "sigmoid",
+    "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+    "Softplus": "softplus",
+    "Tanh": "tanh",
+    "Exp": "exponential",
 }
 _PASS_ON = ("Reshape", "Flatten", "Dropout", "Permute", "Identity", "Masking")  # change no value that goes on
 # what rules read of a layer, a metric or a callback
@@ -51,6 +64,7 @@ _SHOWN = frozenset(
         "padding",
         "pool_size",
         "return_sequences",
+        "stateful",
         "go_backwards",
         "axis",
         "scale",
@@ -141,7 +155,7 @@ def model_facts(
         tuple(described),
         tuple(made),
         tuple(_losses(outputs, losses)),
-        tuple(_metrics(user_metrics(model))),
+        tuple(_metrics(user_metrics(model), () if outputs is None else outputs.names)),
         _optimizer(getattr(model, "optimizer", None)),
         type(model).train_step is not keras.Model.train_step,
         untracked(model),
@@ -173,30 +187,46 @@ def activation_of(layer: Any) -> str | None:
 
 def _layer(path: str, layer: Any, weights: tuple[WeightFacts, ...], after: tuple[str, ...]) -> LayerFacts:
     units = getattr(layer, "units", None) or getattr(layer, "filters", None) or getattr(layer, "output_dim", None)
-    rate = getattr(layer, "rate", None)
+    rate, own = _rate(layer), not type(layer).__module__.startswith("keras.")
     return LayerFacts(
         path=path,
         kind=type(layer).__name__,
-        own=not type(layer).__module__.startswith("keras."),
+        own=own,
         activation=activation_of(layer),
         units=int(units) if isinstance(units, int) else None,
         trainable=bool(layer.trainable),
-        rate=float(rate) if isinstance(rate, int | float) else None,
+        rate=rate,
         penalty=_penalty(layer),
         after=after,
         initializer=_initializer(layer),
         weights=weights,
-        settings=settings_of(layer),
+        settings=settings_of(layer) | _rank(layer) | ({"drops_always": True} if own and drops_always(layer) else {}),
     )
+
+
+def _rate(layer: Any) -> float | None:
+    """What is dropped, of a layer of recurrent cells in the inputs or the state, whichever is more."""
+    cell = getattr(layer, "cell", None)
+    if cell is not None:
+        rates = [getattr(cell, name, None) for name in ("dropout", "recurrent_dropout")]
+        return max((float(rate) for rate in rates if isinstance(rate, int | float)), default=0.0) or None
+    rate = getattr(layer, "rate", None)
+    return float(rate) if isinstance(rate, int | float) else None
+
+
+def _rank(layer: Any) -> dict[str, Setting]:
+    """Of batch normalisation, how many axes its inputs have: whether positions beside rows are averaged over."""
+    rank = getattr(getattr(layer, "input_spec", None), "ndim", None)
+    return {"ndim": rank} if isinstance(layer, keras.layers.BatchNormalization) and isinstance(rank, int) else {}
 
 
 def _penalty(layer: Any) -> float:
     total = 0.0
-    for name in ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "recurrent_regularizer"):
-        regularizer = getattr(layer, name, None)
-        for strength in ("l1", "l2"):
-            value = getattr(regularizer, strength, 0.0)
-            total += float(value) if isinstance(value, int | float) else 0.0
+    for place in ("kernel", "embeddings", "bias", "activity", "recurrent"):
+        regularizer = getattr(layer, f"{place}_regularizer", None)
+        if regularizer is not None and type(regularizer).__module__.startswith("keras."):
+            strengths = regularizer.get_config()  # attributes are tensors in some of them
+            total += sum(float(strengths[key]) for key in ("l1", "l2") if isinstance(strengths.get(key), int | float))
     return total
 
 
@@ -237,11 +267,14 @@ def _outputs(
     said = hints(model, outputs, losses)
     from_graph = _makers_of_graph(model, outputs)
     for name in outputs.names:
-        layer = from_graph.get(name)
-        if layer is None and name in makers:
+        maker = from_graph.get(name)
+        layer = maker if isinstance(maker, keras.Layer) else None
+        if maker is None and name in makers:
             layer = layers.get(makers[name].partition("#")[0])
         path = None if layer is None else path_of.get(id(layer))
         activation = said[name].activation
+        if maker is not None and layer is None:
+            activation = _OPERATIONS.get(type(maker).__name__)
         if layer is not None:
             activation = _last_activation(layer, feeding(model), {id(each): each for each in layers.values()})
         units = None if layer is None else getattr(layer, "units", None) or getattr(layer, "filters", None)
@@ -249,18 +282,17 @@ def _outputs(
 
 
 def _makers_of_graph(model: Any, outputs: Outputs) -> dict[str, Any]:
-    """Of a graph, the layer behind each output."""
-    tensors = getattr(model, "outputs", None) or []
-    if len(tensors) != len(outputs.names):
-        return {}
+    """Of a graph, the layer or operation behind each output."""
+    declared = getattr(model, "output", None) if getattr(model, "outputs", None) else None
+    tensors = outputs.flat(declared) if set(flatten(declared)) == set(outputs.paths) else {}
     found = {}
-    for name, tensor in zip(outputs.names, tensors, strict=True):
+    for name, tensor in tensors.items():
         history = getattr(tensor, "_keras_history", None)
-        layer = getattr(history, "operation", None)
-        while isinstance(layer, keras.Model) and len(getattr(layer, "outputs", None) or []) == 1:
-            layer = layer.outputs[0]._keras_history.operation
-        if isinstance(layer, keras.Layer):
-            found[name] = layer
+        operation = getattr(history, "operation", None)
+        while isinstance(operation, keras.Model) and len(getattr(operation, "outputs", None) or []) == 1:
+            operation = operation.outputs[0]._keras_history.operation
+        if operation is not None:
+            found[name] = operation
     return found
 
 
@@ -285,7 +317,7 @@ def _losses(outputs: Outputs | None, losses: list[OutputLoss]) -> Iterable[LossF
         module = str(getattr(source, "__module__", None) or type(source).__module__)
         name = outputs.name_at(each.path) if outputs is not None else ""
         smoothing = getattr(loss, "label_smoothing", None)
-        from_logits = getattr(loss, "from_logits", None)
+        from_logits, ignored = getattr(loss, "from_logits", None), getattr(loss, "ignore_class", None)
         yield LossFacts(
             output=str(name),
             name=loss_name(loss),
@@ -294,19 +326,26 @@ def _losses(outputs: Outputs | None, losses: list[OutputLoss]) -> Iterable[LossF
             reduction=getattr(each.loss, "reduction", None),
             weight=None if each.weight is None else float(each.weight),
             label_smoothing=float(smoothing) if isinstance(smoothing, int | float) else None,
+            ignore_class=ignored if isinstance(ignored, int) else None,
         )
 
 
-def _metrics(given: Any, output: str | None = None) -> Iterable[MetricFacts]:
+def _metrics(given: list[Any], outputs: tuple[str, ...]) -> Iterable[MetricFacts]:
+    """The metrics, then the weighted ones, each of them for one output, by name, or by place."""
+    for each in given:
+        if isinstance(each, Mapping):
+            by_name = each.items()
+        elif isinstance(each, list | tuple) and any(isinstance(one, list | tuple) for one in each):
+            by_name = dict(zip(outputs, each, strict=False)).items()
+        else:
+            by_name = {None: each}.items()
+        for name, some in by_name:
+            for one in some if isinstance(some, list | tuple) else [some]:
+                yield from _metric(one, None if name is None else str(name))
+
+
+def _metric(given: Any, output: str | None) -> Iterable[MetricFacts]:
     if given is None:
-        return
-    if isinstance(given, Mapping):
-        for name, each in given.items():
-            yield from _metrics(each, str(name))
-        return
-    if isinstance(given, list | tuple):
-        for each in given:
-            yield from _metrics(each, output)
         return
     if isinstance(given, str):
         yield MetricFacts(output, given, "name")

@@ -77,12 +77,13 @@ class LayerFacts(_Plain):
         activation: The name of its activation; "linear" for none; None for layers that have no such thing.
         units: The size of its last axis of outputs, if it says it (units, filters).
         trainable: Its flag.
-        rate: Of dropout and noise.
+        rate: Of dropout and noise; of recurrent layers, that of their inputs or states, whichever is higher.
         penalty: The strengths of its l1 and l2 regularizers, summed.
         after: Paths of the layers that feed it, where the model is a graph.
         initializer: Of its kernel, such as "GlorotUniform", with a constant's value: "Constant(0.0)".
         weights: Its own variables.
-        settings: Plain values of its own: momentum, epsilon, mask_zero, input_dim, ….
+        settings: Plain values of its own: momentum, epsilon, mask_zero, input_dim, …; of batch normalisation also
+            "ndim", how many axes its inputs have; of a user's "drops_always", where it drops whatever `training` is.
     """
 
     path: str
@@ -134,6 +135,7 @@ class LossFacts(_Plain):
         reduction: "sum_over_batch_size", "sum", ….
         weight: Its loss weight, or None.
         label_smoothing: Its setting, or None.
+        ignore_class: The label that it leaves out, or None.
     """
 
     output: str
@@ -143,6 +145,7 @@ class LossFacts(_Plain):
     reduction: str | None = None
     weight: float | None = None
     label_smoothing: float | None = None
+    ignore_class: int | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,7 @@ class PhaseFacts(_Plain):
     Attributes:
         calls: The layers in the order in which they were called: "conv", "shared", "shared#1"; only watched ones.
         training: What each was called with as `training=`; None where it wasn't said.
+        masked: Those that were given a mask; None in records that don't say it.
         without_gradient: Trainable weights for which no gradient was given (never on JAX, which gives zeros).
         x: The inputs of the step.
         y: The labels, as the losses got them, by output.
@@ -208,6 +212,7 @@ class PhaseFacts(_Plain):
 
     calls: tuple[str, ...] = ()
     training: Mapping[str, bool | None] = field(default_factory=dict)
+    masked: tuple[str, ...] | None = None
     without_gradient: tuple[str, ...] = ()
     x: tuple[ArrayFacts, ...] = ()
     y: tuple[ArrayFacts, ...] = ()

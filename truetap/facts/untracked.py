@@ -1,19 +1,23 @@
 """Layers and weights that a model holds where Keras doesn't look for them.
 
 Keras tracks layers and variables in attributes, and in lists, tuples and dicts that are attributes. Those inside
-other objects, in closures or in module globals that `call` reads, train with nobody: they are in no
-`trainable_variables`.
+other objects, in functions (of `Lambda` layers too), in closures or in module globals that `call` reads, and those
+that `call` makes anew, train with nobody: they are in no `trainable_variables`. Frozen ones are left out, since
+nothing would train them anyway.
 """
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Iterator
-from types import FunctionType
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import keras
 
 from truetap.backends.keras_private import inner_layers
+from truetap.facts.reading_code import global_names, looked_up
 
 __all__ = ["untracked"]
 
@@ -26,14 +30,19 @@ def untracked(model: Any) -> tuple[str, ...]:
     layers = _all_layers(model)
     known |= {id(layer) for layer in layers}
     found: dict[int, str] = {}
+    made: list[str] = []
     for holder in layers:
-        if type(holder).__module__.startswith("keras."):
+        own = not type(holder).__module__.startswith("keras.")
+        if not own and not isinstance(holder, keras.layers.Lambda):
             continue
-        for name, value in _held(holder):
-            for where, thing in _things(value, name, _DEEP):
-                if id(thing) not in known and not _is_known_layer(thing, known):
-                    found.setdefault(id(thing), f"{type(holder).__name__}.{where}")
-    return tuple(found.values())
+        name = type(holder).__name__ if own else str(holder.name)
+        for attribute, value in _held(holder) if own else _read_by(holder.function):
+            for where, thing in _things(value, attribute, _DEEP):
+                if id(thing) not in known and _is_lost(thing, known):
+                    found.setdefault(id(thing), f"{name}.{where}")
+        function = getattr(type(holder), "call", None) if own else holder.function
+        made += [f"{each} made in {name}.{'call' if own else 'function'}" for each in _made_in(function)]
+    return (*found.values(), *made)
 
 
 def _all_layers(model: Any) -> list[Any]:
@@ -47,29 +56,70 @@ def _all_layers(model: Any) -> list[Any]:
     return list(found.values())
 
 
-def _is_known_layer(thing: Any, known: set[int]) -> bool:
-    """A layer whose variables are all known, or that has none, loses nothing."""
-    if isinstance(thing, keras.Layer):
-        return bool(thing.built) and all(id(variable) in known for variable in thing.trainable_variables)
-    return False
+def _is_lost(thing: Any, known: set[int]) -> bool:
+    """Whether something has weights to train that are not known; a layer that isn't built yet may have."""
+    if not isinstance(thing, keras.Layer):
+        return True
+    if not thing.trainable:
+        return False
+    return not thing.built or any(id(variable) not in known for variable in thing.trainable_variables)
 
 
 def _held(holder: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(holder).items():
+    for name, value in list(vars(holder).items()):
         if name not in _OF_KERAS:
             yield name, value
-    call = getattr(type(holder), "call", None)
-    if isinstance(call, FunctionType):
-        for name, cell in zip(call.__code__.co_freevars, call.__closure__ or (), strict=False):
-            try:
-                yield name, cell.cell_contents
-            except ValueError:  # a cell that is still empty
-                continue
-        for name in call.__code__.co_names:
-            if name in call.__globals__:
-                yield name, call.__globals__[name]
+    yield from _read_by(getattr(type(holder), "call", None))
 
 
+def _read_by(function: Any) -> Iterator[tuple[str, Any]]:
+    """What a function reads of closures, globals and defaults."""
+    if not isinstance(function, FunctionType):
+        return
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # a cell that is still empty
+            continue
+    for name in global_names(function.__code__):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+    for value in function.__defaults__ or ():
+        yield "default", value
+
+
+def _made_in(function: Any) -> list[str]:
+    """The names of classes of layers with weights that a function calls: a new layer, and new weights, each time.
+
+    A function that keeps what it makes (`self.dense = …`) or only asks for a class (`isinstance`) is let be.
+    """
+    if not isinstance(function, FunctionType) or "isinstance" in global_names(function.__code__):
+        return []
+    if any(each.opname == "STORE_ATTR" for each in dis.get_instructions(function)):
+        return []
+    classes = (value for value in looked_up(function) if isinstance(value, type) and issubclass(value, keras.Layer))
+    return list(dict.fromkeys(each.__name__ for each in classes if each.__name__ in _WEIGHED))
+
+
+_WEIGHED = frozenset(
+    {
+        "Dense",
+        "EinsumDense",
+        "Embedding",
+        "Conv1D",
+        "Conv2D",
+        "Conv3D",
+        "Conv2DTranspose",
+        "DepthwiseConv2D",
+        "SeparableConv2D",
+        "LSTM",
+        "GRU",
+        "SimpleRNN",
+        "BatchNormalization",
+        "LayerNormalization",
+        "MultiHeadAttention",
+    }
+)
 # what Keras itself keeps on a layer or model
 _OF_KERAS = frozenset(
     {
@@ -125,13 +175,22 @@ def _things(value: Any, where: str, deep: int) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, keras.Variable):
         if value.trainable:
             yield where, value
-    elif isinstance(value, keras.optimizers.Optimizer | keras.Loss | keras.Metric | type | FunctionType | str):
+    elif isinstance(value, keras.optimizers.Optimizer | keras.Loss | keras.Metric | type | ModuleType | str):
         return
+    elif isinstance(value, MethodType):
+        yield from _things(value.__self__, where, deep)
+    elif isinstance(value, FunctionType):
+        if deep and not str(value.__module__).startswith("keras."):
+            for name, each in _read_by(value):
+                yield from _things(each, f"{where}.{name}", deep - 1)
+    elif isinstance(value, partial):
+        for each in (value.func, *value.args, *value.keywords.values()):
+            yield from _things(each, where, deep)
     elif deep and isinstance(value, dict):
-        for key, each in value.items():
+        for key, each in list(value.items()):
             yield from _things(each, f"{where}[{key!r}]", deep - 1)
     elif deep and isinstance(value, list | tuple | set):
-        for number, each in enumerate(value):
+        for number, each in enumerate(list(value)):
             yield from _things(each, f"{where}[{number}]", deep - 1)
     elif deep and hasattr(value, "__dict__") and not type(value).__module__.startswith(("keras.", "numpy", "builtins")):
         for name, each in list(vars(value).items()):

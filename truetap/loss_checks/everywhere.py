@@ -24,7 +24,7 @@ from truetap.backends.loss_probe import Array
 from truetap.errors import LossError
 from truetap.loss_checks.sample_batches import kind_of, made
 
-__all__ = ["Request", "check_in_process", "main"]
+__all__ = ["Request", "check_in_process", "main", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _checked(request: Request) -> dict[str, Any]:
     checking = importlib.import_module("truetap.loss_checks.checking")  # loads Keras, and with it the backend
-    loss = _named(request.loss) if ":" in request.loss else request.loss
+    loss = named(request.loss) if ":" in request.loss else request.loss
     y_true, y_pred, weight, words = _batch(request)
     report = checking.check_loss(loss, y_true, y_pred, sample_weight=weight, ignore=request.ignore)
     return {**report.to_dict(), "batch": words, "text": str(report)}
@@ -95,7 +95,7 @@ def _checked(request: Request) -> dict[str, Any]:
 
 def _batch(request: Request) -> tuple[Any, Any, Any, str]:
     if request.data is not None:
-        given = _named(request.data)()
+        given = named(request.data)()
         if not isinstance(given, tuple | list) or len(given) not in (2, 3):
             raise LossError(
                 f"{request.data} gives (y_true, y_pred) or (y_true, y_pred, sample_weight). Received: "
@@ -122,7 +122,7 @@ def _loaded(path: str, seed: int) -> Array:
         raise LossError(f"{path} is no .npy file that can be read, and no shape such as 8,3: {error}") from None
 
 
-def _named(name: str) -> Any:
+def named(name: str) -> Any:
     """An attribute of a module, given as module:name."""
     module, _, attribute = name.partition(":")
     try:

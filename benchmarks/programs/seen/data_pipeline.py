@@ -89,8 +89,8 @@ def validation_range_of_its_own(broken: bool) -> Case:
     own, own_span = (x_val.min(axis=0), np.ptp(x_val, axis=0)) if broken else (least, span)
     model = keras.Sequential([
         keras.Input((8,)),
-        layers.Dense(48, activation="relu"),
-        layers.Dense(24, activation="relu"),
+        layers.Dense(48, activation="silu"),
+        layers.Dense(24, activation="silu"),
         layers.Dense(1),
     ])  # fmt: skip
     model.compile(keras.optimizers.Adam(0.005), "mse", metrics=["mae"])
