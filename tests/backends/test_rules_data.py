@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,9 @@ CLASSES = 4
 CENTRES = np.random.default_rng(1).normal(size=(CLASSES, 6)) * 3
 BY_NAME = {rule.name: rule for rule in RULES}
 EARLY = tt.Inputs(samples=200, epochs=(0,), phases=("train", "val"))
-LAYERS = tt.Activations("*", reduce=("mean", "std", "near_one", "near_zero", "nonfinite"), steps=(0,), phases=("train",))
+LAYERS = tt.Activations(
+    "*", reduce=("mean", "std", "near_one", "near_zero", "nonfinite"), steps=(0,), phases=("train",)
+)
 
 
 def table(rows: int = 320, seed: int = 0, spread: float = 0.8) -> tuple[Array, Array]:
@@ -148,29 +151,86 @@ SOUND = (
 CASES = [
     Case("nan_in_data", "10 of 200 samples have NaN or infinity in the inputs", plain(GONE, Y), {"shuffle": False}),
     Case("train_validation_overlap", "60 of 120 validation samples (50%)", plain(X, Y), {"validation_data": SEEN}),
-    Case("train_validation_overlap", None, plain(np.round(X[:, :2]), Y), {"validation_data": (np.round(VAL[:, :2]), VAL_Y)}),
+    Case(
+        "train_validation_overlap",
+        None,
+        plain(np.round(X[:, :2]), Y),
+        {"validation_data": (np.round(VAL[:, :2]), VAL_Y)},
+    ),
     Case("class_imbalance", "Class 1 of the output is", plain(FAULTY, FAULTS, units=2), {"epochs": 5}),
-    Case("class_imbalance inverted_class_weights", None, plain(FAULTY, FAULTS, units=2), {"epochs": 5, "class_weight": {0: 0.53, 1: 8.0}}),
-    Case("inverted_class_weights", "Class 0 of the output has", plain(FAULTY, FAULTS, units=2), {"class_weight": {0: 0.94, 1: 0.06}}),
+    Case(
+        "class_imbalance inverted_class_weights",
+        None,
+        plain(FAULTY, FAULTS, units=2),
+        {"epochs": 5, "class_weight": {0: 0.53, 1: 8.0}},
+    ),
+    Case(
+        "inverted_class_weights",
+        "Class 0 of the output has",
+        plain(FAULTY, FAULTS, units=2),
+        {"class_weight": {0: 0.94, 1: 0.06}},
+    ),
     Case("constant_features", "are always 0", plain((X / 1000).astype("int32"), Y)),
-    Case("constant_features", "4 of the 6 features are constant", plain(np.where(np.arange(6) < 4, np.float32(3), X), Y)),
+    Case(
+        "constant_features", "4 of the 6 features are constant", plain(np.where(np.arange(6) < 4, np.float32(3), X), Y)
+    ),
     Case("not_shuffled", "come sorted", plain(X[SORTED], Y[SORTED]), {"shuffle": False}),
-    Case("not_shuffled", "classes that are not in training: 3", plain(X[Y < 3], Y[Y < 3]), {"validation_data": (X[Y == 3], Y[Y == 3])}),
-    Case("validation_preprocessed_differently", "have mean", plain(X, Y), {"validation_data": (VAL + 3, VAL_Y), "epochs": 8}),
-    Case("validation_preprocessed_differently", "mean 0 and deviation 1", plain(X, Y), {"validation_data": ((VAL - VAL.mean(0)) / VAL.std(0), VAL_Y)}),
+    Case(
+        "not_shuffled",
+        "classes that are not in training: 3",
+        plain(X[Y < 3], Y[Y < 3]),
+        {"validation_data": (X[Y == 3], Y[Y == 3])},
+    ),
+    Case(
+        "validation_preprocessed_differently",
+        "have mean",
+        plain(X, Y),
+        {"validation_data": (VAL + 3, VAL_Y), "epochs": 8},
+    ),
+    Case(
+        "validation_preprocessed_differently",
+        "mean 0 and deviation 1",
+        plain(X, Y),
+        {"validation_data": ((VAL - VAL.mean(0)) / VAL.std(0), VAL_Y)},
+    ),
     Case("zero_sample_weights", "weigh less than a thousandth", plain(X, Y), {"sample_weight": EXP}),
-    Case("zero_sample_weights", "All samples of class 0, 1, 2", plain(X, Y), {"class_weight": {0: 0, 1: 0, 2: 0, 3: 1}}),
+    Case(
+        "zero_sample_weights", "All samples of class 0, 1, 2", plain(X, Y), {"class_weight": {0: 0, 1: 0, 2: 0, 3: 1}}
+    ),
     Case("early_stopping_wrong_way", "'accuracy' with mode='min'", plain(X, Y), stop("accuracy", mode="min")),
-    Case("early_stopping_wrong_way", "got better in each of the last 2", plain(X, Y), {"epochs": 9} | stop("loss", min_delta=5.0, patience=2)),
+    Case(
+        "early_stopping_wrong_way",
+        "got better in each of the last 2",
+        plain(X, Y),
+        {"epochs": 9} | stop("loss", min_delta=5.0, patience=2),
+    ),
     Case("conflicting_duplicates", "64 of 352 samples", plain(TWICE, np.concatenate([Y, (Y[:32] + 1) % 4]))),
     Case("unscaled_inputs", "the first layer, gives", plain(X * 500 + 100, Y), {}, (LAYERS,)),
-    Case("unscaled_inputs", None, lambda: (classifier((6,), 0.05, 4, layers.Rescaling(1 / 500)), X * 500, Y), {}, (LAYERS,)),
-    Case("axes_scrambled", "read as (n, 3, 8, 8)", plain(BLOBS[0].transpose(0, 3, 1, 2).reshape(-1, 8, 8, 3), BLOBS[1])),
+    Case(
+        "unscaled_inputs",
+        None,
+        lambda: (classifier((6,), 0.05, 4, layers.Rescaling(1 / 500)), X * 500, Y),
+        {},
+        (LAYERS,),
+    ),
+    Case(
+        "axes_scrambled", "read as (n, 3, 8, 8)", plain(BLOBS[0].transpose(0, 3, 1, 2).reshape(-1, 8, 8, 3), BLOBS[1])
+    ),
     Case("axes_scrambled", "differ in brightness only", plain(LEVELS, BLOBS[1])),
     Case("axes_scrambled", None, plain(*BLOBS)),
     Case("axes_scrambled", None, plain(LEVELS - LEVELS.mean((1, 2, 3), keepdims=True), BLOBS[1])),
-    Case("misaligned_labels", "and much in validation", plain(X, Y[RNG.permutation(320)]), {"validation_data": (VAL, VAL_Y)}),
-    Case("misaligned_labels", "1 row further up", lambda: (regressor(), LATE[0], np.roll(LATE[1], -1, axis=0)), {"shuffle": False}),
+    Case(
+        "misaligned_labels",
+        "and much in validation",
+        plain(X, Y[RNG.permutation(320)]),
+        {"validation_data": (VAL, VAL_Y)},
+    ),
+    Case(
+        "misaligned_labels",
+        "1 row further up",
+        lambda: (regressor(), LATE[0], np.roll(LATE[1], -1, axis=0)),
+        {"shuffle": False},
+    ),
     Case("misaligned_labels", "nor nearest neighbours", plain(X, Y[RNG.permutation(320)])),
     Case("misaligned_labels", None, plain(X, HALF_NOISE)),
     Case("noisy_labels", "of all other classes alike", plain(MANY[0], NOISE), {"epochs": 4}),
@@ -180,11 +240,19 @@ CASES = [
     Case("padding_counted", "averages over them", reading(False, layers.GlobalAveragePooling1D()), {}, (LAYERS,)),
     Case("padding_counted", None, reading(True, layers.GlobalAveragePooling1D()), {}, (LAYERS,)),
     Case("padding_counted", "reads them last", reading(False, layers.SimpleRNN(4)), {}, (LAYERS,)),
-    Case(SOUND, None, plain(np.concatenate([np.where(np.arange(6) < 2, np.float32(0), X)] * 2)[:352], np.concatenate([Y, Y])[:352]), {
-        "shuffle": False, "epochs": 3, "sample_weight": (np.arange(352) % 3 > 0).astype("float32"),
-        "validation_data": (np.where(np.arange(6) < 2, np.float32(0), HARDLY_SEEN[0]) * 1.2, HARDLY_SEEN[1]),
-    } | stop("accuracy", mode="max", patience=9)),
-]  # fmt: skip
+    Case(
+        SOUND,
+        None,
+        plain(np.concatenate([np.where(np.arange(6) < 2, np.float32(0), X)] * 2)[:352], np.concatenate([Y, Y])[:352]),
+        {
+            "shuffle": False,
+            "epochs": 3,
+            "sample_weight": (np.arange(352) % 3 > 0).astype("float32"),
+            "validation_data": (np.where(np.arange(6) < 2, np.float32(0), HARDLY_SEEN[0]) * 1.2, HARDLY_SEEN[1]),
+        }
+        | stop("accuracy", mode="max", patience=9),
+    ),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.rules.split()[0]}-{case.words}" for case in CASES])
@@ -199,9 +267,11 @@ def test_rule(case: Case, tmp_path: Path) -> None:
 
 def test_a_mask_that_is_lost_is_noted(tmp_path: Path) -> None:
     recorder = tt.Recorder(tmp_path / "run", taps=[tt.Outputs(), LAYERS])
+    mean, answer = layers.GlobalAveragePooling1D(name="mean"), layers.Dense(3, activation="softmax")
     with pytest.warns(UserWarning, match="does not support masking"):
-        mean = layers.GlobalAveragePooling1D(name="mean")
-        model = reader(True, layers.Conv1D(4, 1), mean, layers.Dense(3, activation="softmax"))
+        model = reader(True, layers.Conv1D(4, 1), mean, answer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the same again, once the step is traced
         model.fit(WORDS[0], WORDS[1][:, 0], verbose=0, callbacks=[recorder])
     recorder.finish()
     (note,) = tt.open(tmp_path / "run").diagnose(rules=[BY_NAME["mask_lost"]]).findings

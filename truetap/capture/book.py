@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from truetap.about import About
 from truetap.backends import current
-from truetap.backends.keras_private import compiled_losses
 from truetap.backends.training import training
 from truetap.capture.feed import Clock, Feed
 from truetap.capture.host import Kept, StepRows
@@ -308,7 +307,7 @@ class Book:
             without_gradient=tuple(sorted(learned.without_gradient)),
             **{kind: _arrays(learned.shapes, kind) for kind in ("x", "y", "y_pred")},
         )
-        model = model_facts(step.model, outputs, compiled_losses(step.model), learned.makers)
+        model = model_facts(step.model, outputs, learned.losses, learned.makers)
         facts = Facts(model, self.fit, self._phases)
         return {"collect": about.to_json(), "facts": facts.to_json()}
 

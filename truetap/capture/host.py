@@ -223,7 +223,8 @@ class StepRows:
         ratios: dict[tuple[str, str], Array] = {}
         if tap.kind == "updates":
             before = {path: to_host(value) for path, value in kept.before[each.place].items()}
-            values = {path: value - before[path] for path, value in values.items()}
+            with np.errstate(invalid="ignore", over="ignore"):  # of weights that are infinite
+                values = {path: value - before[path] for path, value in values.items()}
             if "ratio" in _names(tap.reduce):
                 ratios = {(path, "ratio"): _ratio(value, before[path]) for path, value in values.items()}
         if tap.reduce is None:

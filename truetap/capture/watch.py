@@ -19,7 +19,7 @@ from keras import ops
 from truetap.about import column
 from truetap.backends import current
 from truetap.backends.autograph import as_it_is
-from truetap.backends.keras_private import compiled_losses, in_symbolic_scope, keras_mask
+from truetap.backends.keras_private import OutputLoss, compiled_losses, in_symbolic_scope, keras_mask
 from truetap.capture.losses import LossCall, loss_calls, share_of_samples
 from truetap.capture.plan import Plan
 from truetap.errors import DataError, TapError
@@ -42,6 +42,7 @@ class Learned:
     Attributes:
         outputs: The model's outputs.
         hints: What the model and its loss say of each output.
+        losses: The losses that the model trains with; kept here, since while a step runs others stand in their place.
         said: What should be said.
         x_paths: Paths of the leaves of x.
         rows_of: Whether what was tapped under a name has a row for each sample; None: to be told by its length.
@@ -54,6 +55,7 @@ class Learned:
 
     outputs: Outputs | None = None
     hints: dict[str, Hint] = field(default_factory=dict)
+    losses: list[OutputLoss] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     x_paths: tuple[str, ...] = ()
     rows_of: dict[str, bool | None] = field(default_factory=dict)
@@ -289,7 +291,8 @@ class Watch:
         if known is not None and known.shape == (skeleton(y_pred) if is_nested(y_pred) else ""):
             return known
         outputs = self.learned.outputs = declared_outputs(self._model, y_pred)
-        self.learned.hints = hints(self._model, outputs, compiled_losses(self._model))
+        self.learned.losses = compiled_losses(self._model)
+        self.learned.hints = hints(self._model, outputs, self.learned.losses)
         return outputs
 
     def _keep_labels(self, y: Any, outputs: Outputs, calls: dict[str, LossCall]) -> None:

@@ -51,8 +51,8 @@ def exchangeable(values: Array) -> bool:
 
     That is what a transposed batch axis gives: a "sample" is then one place of many samples. Asked by three tests: the
     correlation of neighbours is less than three standard errors from 0, places differ in their means no more than
-    chance has it (less than three standard errors of the F ratio from 1), and the means of samples differ far more
-    (ten times) than they would.
+    chance has it (less than three standard errors of the F ratio from 1), and the means of samples differ far more (ten
+    times) than they would.
     """
     flat = values.reshape(len(values), -1)
     samples, places = flat.shape

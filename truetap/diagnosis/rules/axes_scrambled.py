@@ -29,9 +29,8 @@ class AxesScrambled:
     """Images or series whose neighbours are more alike when the same numbers are laid out in another order.
 
     Compared is the correlation of neighbours along each axis in each sample with that in every other order of the axes
-    that `reshape` could have come from: better by 0.3 on the worst axis, and by five standard errors over the
-    samples. Of
-    series it must also go on smoothly from the last channel to the first of the next moment. Or, of images, when
+    that `reshape` could have come from: better by 0.3 on the worst axis, and by five standard errors over the samples.
+    Of series it must also go on smoothly from the last channel to the first of the next moment. Or, of images, when
     places could be exchanged while samples differ as a whole: the axis of the samples was reshaped too. Or channels
     stand first under a convolution that expects them last.
     """

@@ -20,8 +20,8 @@ _MEANT = 0.5  # where more than half of the samples are repeated, they were so o
 class ConflictingDuplicates:
     """Samples whose inputs are bit for bit the same, in one epoch, and whose labels are not.
 
-    A warning where 5% of the samples contradict each other and their inputs are too rich to be equal by chance; else
-    a note, as of duplicates that agree, or where most samples are repeated. Of numbers, repeated measurements differ
+    A warning where 5% of the samples contradict each other and their inputs are too rich to be equal by chance; else a
+    note, as of duplicates that agree, or where most samples are repeated. Of numbers, repeated measurements differ
     rightly: a note.
     """
 

@@ -21,10 +21,9 @@ class ConstantFeatures:
     """Inputs with one and the same value in each place for all samples that were kept, 16 at least.
 
     An error when all inputs are so: the model can say one thing only. A warning when more than half of the features of
-    a dense table are, or when whole numbers are one value in 995 of 1000 places and were meant as pixels. One
-    constant input
-    among several may be meant (positions, first states): a note. Zeros of sparse features and the borders of images
-    are let be.
+    a dense table are, or when whole numbers are one value in 995 of 1000 places and were meant as pixels. One constant
+    input among several may be meant (positions, first states): a note. Zeros of sparse features and the borders of
+    images are let be.
     """
 
     name = "constant_features"

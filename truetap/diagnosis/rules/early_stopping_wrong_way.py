@@ -35,8 +35,8 @@ _KINDS = ("EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau")
 class EarlyStoppingWrongWay:
     """`monitor` and `mode` that contradict each other; or a stop while what is monitored still got better.
 
-    By the name of what is monitored: losses and errors are to fall, accuracies, AUC, F1, R2 and their like to rise.
-    By the run: EarlyStopping ended it though its metric, in its own right direction, was best in the last epoch and had
+    By the name of what is monitored: losses and errors are to fall, accuracies, AUC, F1, R2 and their like to rise. By
+    the run: EarlyStopping ended it though its metric, in its own right direction, was best in the last epoch and had
     improved in each of the epochs that it waited: `min_delta`, `baseline` or a patience of 0 are the reason then.
     """
 

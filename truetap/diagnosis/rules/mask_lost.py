@@ -15,8 +15,7 @@ _TAKE = ("LSTM", "GRU", "SimpleRNN", "GlobalAveragePooling1D", "MultiHeadAttenti
 
 
 class MaskLost:
-    """`Embedding(mask_zero=True)` or `Masking`, and no mask at the loss of an output with a value a step, or at a layer
-    behind it that would use one.
+    """A mask of `Embedding(mask_zero=True)` or `Masking` that reaches neither the loss nor a layer that would use it.
 
     A note: the model may do without. Where padding is seen to count, padding_counted says so.
     """

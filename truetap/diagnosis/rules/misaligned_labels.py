@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 
 _FEWEST = 60  # samples of which association is asked
 _ENOUGH = 150  # of which nothing is evidence
-_NOTHING, _SOMETHING = 3.0, 8.0  # standard deviations of exchanged labels
+_NOTHING, _SOMETHING = 4.5, 12.0  # standard deviations of exchanged labels, 1 of 300 of which are beyond 4
 _LAGS = (-3, -2, -1, 1, 2, 3)
 
 
@@ -28,10 +28,9 @@ class MisalignedLabels:
     """Inputs that tell nothing of their labels, without a model, and a model that learnt nothing that holds.
 
     Asked of nearest neighbours and of a ridge regression on the samples kept, against labels that were exchanged
-    between them (`truetap.diagnosis.association`): less than three standard deviations beyond chance. Proven where
-    they tell
-    (eight) of the labels of validation, or of those of a neighbouring row: all of them are shifted. Else it is said
-    when answers in the first epoch and in the last validation are no better than chance.
+    between them (`truetap.diagnosis.association`): less than 4.5 standard deviations beyond chance. Proven where they
+    tell (twelve) of the labels of validation, or of those of a neighbouring row: all of them are shifted. Else it is
+    said when answers in the first epoch and in the last validation are no better than chance.
     """
 
     name = "misaligned_labels"

@@ -33,9 +33,8 @@ class NoisyLabels:
 
     Looked at is the third of an epoch's samples with the largest margin between the first and the second class; steps
     come before their update, so that these are answers to samples not yet learnt by heart. A label is contradicted
-    there in 8%
-    of the samples or more, and either the wrong labels are drawn from all classes alike (Cramér's V below 0.2,
-    corrected for chance, where classes that resemble each other have above 0.3), or four times fewer labels of
+    there in 8% of the samples or more, and either the wrong labels are drawn from all classes alike (Cramér's V below
+    0.2, corrected for chance, where classes that resemble each other have above 0.3), or four times fewer labels of
     validation are, by five standard errors. After Northcutt et al. 2021.
     """
 

@@ -27,10 +27,10 @@ class NotShuffled:
     """Labels that follow the order of the samples in the first epoch and still in the last.
 
     Measured as the share of the labels' variance between blocks of one batch (at least 16 samples), less what chance
-    gives: omega squared (Hays 1963), 0 for mixed rows and 1 for sorted ones. A warning for classes from a half on;
-    for numbers only when they rise or fall with the order, since a series in its order is no mistake. Models that
-    carry their state from batch to batch need the order. Of rows that were mixed in fit, but split off in their
-    order, validation holds classes that training never sees: that is said too.
+    gives: omega squared (Hays 1963), 0 for mixed rows and 1 for sorted ones. A warning for classes from a half on; for
+    numbers only when they rise or fall with the order, since a series in its order is no mistake. Models that carry
+    their state from batch to batch need the order. Of rows that were mixed in fit, but split off in their order,
+    validation holds classes that training never sees: that is said too.
     """
 
     name = "not_shuffled"

@@ -30,8 +30,8 @@ class PaddingCounted:
     In the loss: labels are a value a step, one and the same in padded steps, and neither a mask nor weights of 0 nor
     `ignore_class` leave these out. In a mean: GlobalAveragePooling1D that was given no mask. In a last state: a
     recurrent layer that was given no mask and reads padding at the end, a quarter of all steps at least. What was given
-    a mask, the trace of the step says. Maxima over time, convolutions and dense layers may learn to pass
-    padding over, and are let be.
+    a mask, the trace of the step says. Maxima over time, convolutions and dense layers may learn to pass padding over,
+    and are let be.
     """
 
     name = "padding_counted"

@@ -19,9 +19,9 @@ _FEWEST = 3
 class TrainValidationOverlap:
     """Inputs of validation that are bit for bit inputs of training, by their fingerprints.
 
-    A warning from 5% of the validation samples on: in published sets of images up to 3% of the test rows are
-    (Barz and Denzler 2020), which is a note. Inputs of few kinds, such as three categories, are equal without being
-    the same sample: a note too.
+    A warning from 5% of the validation samples on: in published sets of images up to 3% of the test rows are (Barz and
+    Denzler 2020), which is a note. Inputs of few kinds, such as three categories, are equal without being the same
+    sample: a note too.
     """
 
     name = "train_validation_overlap"

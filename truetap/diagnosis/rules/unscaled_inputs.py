@@ -31,8 +31,7 @@ class UnscaledInputs:
     """Features with a root mean square above 10 (1 after standardising) that reach the first layer as they are.
 
     Whether they do is seen in what the first layer with weights gives in the first step: beyond 3, or stuck at its
-    ends,
-    where scaled inputs give below 1 (He et al. 2015 for the variance of outputs; LeCun et al. 1998 for why). So a
+    ends, where scaled inputs give below 1 (He et al. 2015 for the variance of outputs; LeCun et al. 1998 for why). So a
     model that scales inside is let be, whatever does it; one that normalises right behind its first layer is a note.
     Numbers that are looked up in an Embedding have no scale.
     """

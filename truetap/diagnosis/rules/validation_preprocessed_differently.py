@@ -31,10 +31,9 @@ class ValidationPreprocessedDifferently:
     """Inputs or targets of validation on another scale or in other places than in training, and a loss that tells.
 
     Of half of the features, deviations differ twofold or means by a deviation; or the means of places (pixels, steps)
-    agree between halves of training and not with validation. And validation lacks half of what training
-    gained (else it is a note: data of another time or origin may differ rightly). Alone for itself: validation whose
-    every
-    feature has exactly mean 0 and deviation 1, or runs exactly from 0 to 1: it was scaled by its own statistics.
+    agree between halves of training and not with validation. And validation lacks half of what training gained (else it
+    is a note: data of another time or origin may differ rightly). Alone for itself: validation whose every feature has
+    exactly mean 0 and deviation 1, or runs exactly from 0 to 1: it was scaled by its own statistics.
     """
 
     name = "validation_preprocessed_differently"

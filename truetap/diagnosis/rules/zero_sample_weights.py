@@ -25,9 +25,9 @@ _FEWEST = 20
 class ZeroSampleWeights:
     """Samples that weigh less than a thousandth of the mean: more than half of all, or all classes but one.
 
-    Where all others weigh the same and these exactly 0, they are left out on purpose, as samples without a target
-    are: that is a note up to 90%, as is a rare class that weighs nothing. Weights of single elements (masks of
-    sequences) are let be.
+    Where all others weigh the same and these exactly 0, they are left out on purpose, as samples without a target are:
+    that is a note up to 90%, as is a rare class that weighs nothing. Weights of single elements (masks of sequences)
+    are let be.
     """
 
     name = "zero_sample_weights"
