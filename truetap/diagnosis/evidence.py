@@ -43,6 +43,7 @@ _WITHOUT = {
     "labelled": "no labels were recorded",
     "validated": "no validation was recorded",
     "steps": "no training steps were recorded",
+    "ended": "the training has not ended",
     "curve": f"fewer than {_FEWEST_STEPS} training steps were recorded",
     "history": "fewer than 2 epochs have ended",
     "epochs": "fewer than 2 epochs of samples were recorded",
@@ -137,6 +138,11 @@ class Evidence:
     def trace(self) -> PhaseFacts:
         """What the trace of the training step showed; empty where there was none."""
         return (self.facts.phases.get("train") if self.facts is not None else None) or PhaseFacts()
+
+    @property
+    def ended(self) -> bool | None:
+        """Whether the recorder came to its end; None while it runs, or where it was killed."""
+        return (self.run is not None and self.run.complete) or None
 
     # --- samples ----------------------------------------------------------------------------------
 

@@ -160,7 +160,7 @@ class Wiring:
         return self._facts.model.kind != "subclassed" and not own and len(begin) <= max(1, len(train.x) if train else 1)
 
     def cuts(self, path: str) -> bool:
-        """Whether no way leads from an input to an output but through a layer, of a graph that is known."""
+        """Whether no way leads from an input to an end but through a hidden layer, of a graph that is known."""
         waiting = [each for end in self.ends for each in (end, *self.layers[end].after)]
         seen = {path}
         while waiting:

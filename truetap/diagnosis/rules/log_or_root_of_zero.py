@@ -50,11 +50,7 @@ class LogOrRootOfZero:
             why="One such number makes every weight NaN in the same step; nothing was growing before.",
             do=(
                 "Clip before log and division (ops.clip(p, eps, 1 - eps)), add a small number inside sqrt, not behind"
-                + (
-                    ", in the loss."
-                    if in_loss
-                    else ", in the model: a distance of equal vectors is such a root."
-                )
+                + (", in the loss." if in_loss else ", in the model: a distance of equal vectors is such a root.")
             ),
             where=f"loss {output.loss_name!r}" if in_loss else "the model",
             numbers={"samples": float(len(broken.rows))},

@@ -27,7 +27,7 @@ class TooFewEpochs:
     """
 
     name = "too_few_epochs"
-    needs = ("curve",)
+    needs = ("curve", "ended")
     after = ("*",)
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
