@@ -367,7 +367,7 @@ def _checked(taps: Any) -> tuple[Tap, ...]:
         return (Outputs(),)
     if isinstance(taps, str):
         if taps != "diagnose":
-            raise TapError(f"taps= takes taps, or 'diagnose'. Received: taps={taps!r}.")
+            raise TapError(f"taps= takes taps, such as tt.Outputs(), or 'diagnose'. Received: taps={taps!r}.")
         return diagnose_taps()
     chosen = tuple(taps) if isinstance(taps, Iterable) and not isinstance(taps, str) else (taps,)
     for tap in chosen:
