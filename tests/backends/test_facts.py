@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,8 @@ def test_weights_without_gradient(tmp_path: Path) -> None:
     cut = keras.layers.Lambda(keras.ops.stop_gradient, name="stop", output_shape=(3,))(cut)
     model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Add()([kept, cut])))
     model.compile("sgd", "mse")
-    with pytest.warns():
+    jax = keras.backend.backend() == "jax"  # which gives zeros
+    with nullcontext() if jax else pytest.warns(tt.RecordingWarning, match="No gradient reaches 'cut/"):
         facts = facts_of(tmp_path, model, np.zeros((32, 1)))
     missing = facts.phases["train"].without_gradient
-    assert missing == (() if keras.backend.backend() == "jax" else ("cut/bias", "cut/kernel"))
+    assert missing == (() if jax else ("cut/bias", "cut/kernel"))

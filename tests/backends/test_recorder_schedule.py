@@ -188,7 +188,7 @@ def test_wrong_arguments(tap: Any, arguments: dict[str, Any], message: str) -> N
 
 def test_wrong_arguments_of_the_recorder(tmp_path: Path) -> None:
     for taps in (["conv1"], "conv1", [tt.Outputs], 3):
-        with pytest.raises(tt.TapError, match=r"taps= takes taps, such as tt\.Outputs\(\), or 'diagnose'\. Received"):
+        with pytest.raises(tt.TapError, match=r"taps= takes taps, such as tt\.Outputs\(\).*Received"):
             tt.Recorder(tmp_path / "run", taps)  # type: ignore[arg-type]
     with pytest.raises(tt.TapError, match=r"when_full= is 'block' or 'drop'\. Received: when_full='wait'"):
         tt.Recorder(tmp_path / "run", when_full="wait")  # type: ignore[arg-type]
