@@ -134,7 +134,9 @@ def test_several_steps_an_execution(tmp_path: Path) -> None:
 
 
 def test_taps_that_are_no_taps() -> None:
-    with pytest.raises(tt.TapError, match=r"taps= takes taps, such as tt\.Outputs\(\), or 'diagnose'\. Received: taps='diagnosis'"):
+    with pytest.raises(
+        tt.TapError, match=r"taps= takes taps, such as tt\.Outputs\(\), or 'diagnose'\. Received: taps='diagnosis'"
+    ):
         tt.Recorder("nowhere", taps="diagnosis")  # type: ignore[arg-type]
 
 
