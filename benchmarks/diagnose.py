@@ -23,7 +23,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from programs.program import Case, Healthy, Program
+from programs.program import CAUSES, Case, Healthy, Program
 
 import truetap as tt
 
@@ -105,9 +105,9 @@ def run(name: str, kind: str, broken: bool, causes: tuple[str, ...], case: Case)
 
 def outcomes(half: str, only: list[str]) -> list[Outcome]:
     """What is said of the programs of a half, or of some of them."""
-    bed = importlib.import_module(f"programs.{half}")
-    programs: tuple[Program, ...] = bed.PROGRAMS
-    healthy: tuple[Healthy, ...] = bed.HEALTHY
+    kinds = [importlib.import_module(f"programs.{half}.{kind}") for kind in CAUSES if kind != "consequence"]
+    programs: list[Program] = [program for kind in kinds for program in kind.PROGRAMS]
+    healthy: tuple[Healthy, ...] = importlib.import_module(f"programs.{half}.healthy").HEALTHY
     found = []
     for program in programs:
         if only and program.name not in only:

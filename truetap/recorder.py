@@ -109,7 +109,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: Any = None) -> None:
         owner = calling_list()
-        self._book.fit = fit_facts(self.params, owner)
+        self._book.begin_fit(fit_facts(self.params, owner))
         self._begin("fit", "train", owner)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -63,7 +63,6 @@ class Book:
         failed: Whether recording has ended by an error.
         tapped: The phases that were made ready.
         history: The calls that were recorded, for the manifest.
-        fit: What is known of the latest call of fit.
 
     Raises:
         RunExistsError: The folder holds a run, and `resume` is False.
@@ -87,7 +86,7 @@ class Book:
         self.failed = False
         self.tapped: dict[str, Tapped] = {}
         self.history: list[dict[str, Any]] = []
-        self.fit: FitFacts | None = None
+        self._fit: FitFacts | None = None
         self._options = dict(options)
         self._on_error = on_error
         self._append = resume
@@ -120,6 +119,11 @@ class Book:
         tapped = Tapped(made_for, options, step, feed, function, training().snapshot)
         self.tapped[phase] = tapped
         return tapped
+
+    def begin_fit(self, facts: FitFacts) -> None:
+        """A call of `fit` begins."""
+        self._fit = facts
+        self._rows.tell_again()
 
     def restart(self, phase: str) -> None:
         """An epoch or a pass begins."""
@@ -308,7 +312,7 @@ class Book:
             **{kind: _arrays(learned.shapes, kind) for kind in ("x", "y", "y_pred")},
         )
         model = model_facts(step.model, outputs, learned.losses, learned.makers)
-        facts = Facts(model, self.fit, self._phases)
+        facts = Facts(model, self._fit, self._phases)
         return {"collect": about.to_json(), "facts": facts.to_json()}
 
     def say(self, *texts: str) -> None:

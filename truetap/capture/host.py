@@ -84,8 +84,12 @@ class StepRows:
         self._ids = ids
         self._tensors: dict[str, dict[str, str]] = {}
         self._statistics = Statistics()
-        self._known: Any = None
+        self._known: dict[str, Any] = {}
         self.seen_again = SeenAgain()
+
+    def tell_again(self) -> None:
+        """Lets the next rows of each phase be preceded by its facts: another call of `fit` has begun."""
+        self._known.clear()
 
     def of(self, items: Sequence[tuple[Kept, RecordedStep]]) -> Iterator[Rows]:
         """The rows of steps that wait, in order."""
@@ -134,8 +138,9 @@ class StepRows:
         step: RecordedStep,
         limits: list[int],
     ) -> Rows:
-        if step.learned.outputs is not None and step.learned.outputs is not self._known:
-            self._known = step.learned.outputs
+        learned, phase = step.learned, step.plan.phase
+        if learned.outputs is not None and learned.outputs is not self._known.get(phase):
+            self._known[phase] = learned.outputs
             self._announce(self._facts(step))
         found, said = sample_columns(columns, identity.sizes)
         for text in said:

@@ -12,8 +12,9 @@ from typing import Any
 from keras import ops
 
 from truetap.capture.extras import Packing, extras
+from truetap.capture.learned import Learned
 from truetap.capture.plan import Plan
-from truetap.capture.watch import Learned, Watch
+from truetap.capture.watch import Watch
 from truetap.observe import applied
 from truetap.structure import leaves
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from truetap.diagnosis.sampled import sampled
+
 if TYPE_CHECKING:
     from truetap.diagnosis.evidence import Evidence
     from truetap.diagnosis.output import OutputEvidence
@@ -101,22 +103,18 @@ def _as(mask: Array, shape: tuple[int, ...]) -> Array | None:
 
 def _inputs_with_labels(evidence: Evidence, output: OutputEvidence) -> tuple[Array, Array] | None:
     """Inputs, flat and standardised, and their labels, shape (n, k): of one input, of numbers."""
-    inputs = evidence.inputs
-    if inputs is None or len(inputs) != 1 or output.first.y_true is None:
+    inputs = sampled(evidence)
+    places = inputs[0].labels(output.first) if len(inputs) == 1 else None
+    if places is None:
         return None
-    ((path, values),) = inputs.items()
+    values = inputs[0].values
     if np.all(values == np.round(values)) and values.max(initial=0) > 1:
         return None  # ids of words: they have no distance
     classes = output.first.true_classes
     whole = output.first.y_true if output.meant == "regression" or classes is None else classes
     labels = np.asarray(whole, np.float64).reshape(len(output.first), -1)
-    if evidence.batch is None and evidence.run is not None:
-        place = {int(each): row for row, each in enumerate(output.first.ids)}
-        pairs = [
-            (at, place[int(i)]) for at, i in enumerate(evidence.run.inputs(path, phase="train").ids) if int(i) in place
-        ]
-        values, labels = values[[at for at, _ in pairs]], labels[[row for _, row in pairs]]
-    if len(values) != len(labels) or len(values) < _FEWEST:
+    values, labels = values[places[0]], labels[places[1]]
+    if len(values) < _FEWEST:
         return None
     flat = values.reshape(len(values), -1)
     spread = flat.std(axis=0)

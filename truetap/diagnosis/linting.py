@@ -136,7 +136,7 @@ def _step(model: Any, parts: Parts, folder: str) -> Evidence:
         build_from(model, _tensors(batch))
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-    except Exception as error:
+    except Exception as error:  # of the user's model, loss or data, and may be anything: rules are shown it
         unbuilt = _Linted(model, parts, error, None)
         unbuilt.forward()
         return unbuilt
@@ -152,7 +152,7 @@ def _step(model: Any, parts: Parts, folder: str) -> Evidence:
             x, y, weight = _tensors((parts.x, parts.y, parts.sample_weight))  # as fit hands them out: run eagerly, too
             model.train_on_batch(x, y, sample_weight=weight)
         recorder.finish()
-    except Exception as error:
+    except Exception as error:  # the same, in the step
         failed = error
     finally:
         before.restore()

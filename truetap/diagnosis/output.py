@@ -119,9 +119,14 @@ class OutputEvidence:
         return next((each for each in self._evidence.trace.y if each.path == self.name), None)
 
     @property
+    def squashed(self) -> bool:
+        """Whether the activation makes probabilities, where it is known."""
+        return Hint(activation=self.activation).squashed is not None
+
+    @property
     def probabilities(self) -> bool:
         """Whether the values are probabilities: by the activation, else by how they look."""
-        if self.activation in ("softmax", "sigmoid", "hard_sigmoid"):
+        if self.squashed:
             return True
         if self.activation not in (None, "linear"):
             return False

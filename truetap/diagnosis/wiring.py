@@ -11,7 +11,7 @@ from math import prod
 
 from truetap.facts import Facts, LayerFacts
 
-__all__ = ["ACTIVATIONS", "WEIGHED", "Wiring", "kernel_of"]
+__all__ = ["ACTIVATIONS", "SQUASHING", "WEIGHED", "Wiring", "kernel_of"]
 
 # what multiplies by a kernel and sums
 WEIGHED = frozenset(
@@ -28,6 +28,7 @@ WEIGHED = frozenset(
         "SeparableConv2D",
     )
 )
+SQUASHING = frozenset(("sigmoid", "tanh", "softsign", "hard_sigmoid", "hard_tanh"))  # flat at both ends
 ACTIVATIONS = frozenset(("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax"))
 # values that go through are moved, scaled or averaged
 _STRAIGHT = frozenset(

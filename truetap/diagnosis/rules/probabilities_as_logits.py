@@ -10,7 +10,6 @@ from truetap.rules.finding import Finding, Severity
 
 __all__ = ["ProbabilitiesAsLogits"]
 
-_SQUASHED = ("softmax", "sigmoid", "hard_sigmoid")
 _ROWS = 16
 _ABOUT_HALF = 0.2  # how far the mean of sigmoids is from a half before anything is learnt
 
@@ -33,7 +32,7 @@ class ProbabilitiesAsLogits:
         for output in evidence.outputs or ():
             if not output.acting.from_logits:
                 continue
-            known = output.activation in _SQUASHED
+            known = output.squashed
             if not known and not _look_like_probabilities(output):
                 continue
             pred = output.first.pred

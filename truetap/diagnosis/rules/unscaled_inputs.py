@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from truetap.diagnosis.evidence import Evidence
 from truetap.diagnosis.sampled import Sampled, sampled
+from truetap.diagnosis.wiring import SQUASHING
 from truetap.facts import LayerFacts
 from truetap.rules.finding import Finding, Severity
 
@@ -22,7 +23,6 @@ _ANSWER = 3.0  # of a first layer's outputs; below 1 for scaled inputs under eve
 _STUCK = 0.5  # of a squashing first layer's outputs are at their ends
 _SMALL = 0.01  # no value of the inputs is larger
 _APART = 1e3  # between the scales of features
-_SQUASHED = ("tanh", "sigmoid", "hard_sigmoid", "softsign", "hard_tanh")
 _GATED = ("LSTM", "GRU", "Bidirectional")  # with gates that are shut or open for good, states are 0 or 1
 _SCALERS = ("Normalization", "Rescaling", "BatchNormalization", "LayerNormalization", "GroupNormalization")
 
@@ -108,7 +108,7 @@ class _Answer:
 
     @property
     def stuck(self) -> bool:
-        return self.layer.activation in _SQUASHED and self.stuck_share > _STUCK
+        return self.layer.activation in SQUASHING and self.stuck_share > _STUCK
 
 
 def _answer(evidence: Evidence) -> _Answer | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from truetap.diagnosis.learnt import best_skill
-from truetap.diagnosis.wiring import Wiring, kernel_of
+from truetap.diagnosis.wiring import SQUASHING, Wiring, kernel_of
 from truetap.rules.finding import Finding, Severity
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _STEPS = 6
 _DOWNHILL = 0.7
 _LEARNT = 0.8
 _UNLEARNT = 0.3
-_SQUASHING = ("sigmoid", "tanh", "softsign", "hard_sigmoid", "hard_tanh")
 _KEEPING = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "Add")
 _LONG = 30
 
@@ -62,7 +61,7 @@ class VanishingGradient:
         if learnt is not None and learnt >= _LEARNT:
             return
         chain = _norms(evidence, wiring)
-        squashing = [path for path, _ in chain[:-1] if wiring.activation(path) in _SQUASHING]
+        squashing = [path for path, _ in chain[:-1] if wiring.activation(path) in SQUASHING]
         kept = any(layer.kind in _KEEPING for layer in wiring.layers.values())
         explained = len(squashing) >= 3 and not kept
         if len(chain) >= _FEWEST:
