@@ -7,9 +7,10 @@ Labels are made wrong on purpose (`_label_sets.py`). A network is trained on the
 each, by the better of two scores and by its default filter, and the mean confidence of the record.
 
 The rules and numbers of `truetap/dynamics` were found by trial, many variants of them, on the same inputs under other
-noise: MNIST with 5 to 20% of wrong labels but not 10%, digits with 5 to 30% and reviews with 10%, seeds 10 to 12 and
-99, and small sets that are made. Seeds 0 to 2 were run once, when nothing was changed any more. So the noise and the
-trainings are new to the rules, the pictures and texts are not.
+noise: MNIST with 5 to 20% of wrong labels but not 10%, digits with 5 to 30% and reviews with 10%, seeds 10 to 19 and
+99, small sets that are made, and labels of pure noise. Seeds 0 to 2 were run once, and missed one of thirteen figures;
+the rules were then mended, on the seeds named first, and seeds 3 to 5 run once, when nothing was changed any more.
+These are the ones reported: the noise and the trainings are new to the rules, the pictures and texts are not.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ OURS, CONFIDENCE, CLEANLAB = "`run.label_issues()`", "mean confidence", "cleanla
 ABOUT = """Written by `python benchmarks/labels.py --write`. 10% of the labels are wrong. AP: average precision of the
 ranking; P@K: the share of wrong labels among the first K, K being how many there are; F1: of the labels flagged.
 Means over the seeds, lowest to highest in brackets. "Aim" is what was asked for. The rules were found by trial on the
-same inputs under other noise and other seeds, and these seeds were run once; "clean" is the first of them, with the
+same inputs under other noise and other seeds (10 to 19, 99); seeds 0 to 2 were run before, after which the rules were
+mended on the former; these seeds were run once. "clean" is the first of them, with the
 labels as they are. Of cleanlab's scores (self-confidence, normalised margin)
 each seed's better one is taken; its flags are those of its default filter."""
 
@@ -201,7 +203,7 @@ def main() -> None:
     """See the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[3, 4, 5])
     parser.add_argument("--no-folds", action="store_true", help="leave out cleanlab and its five trainings")
     parser.add_argument("--quick", action="store_true", help="digits alone, one seed, no folds: does all of it work?")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")

@@ -251,8 +251,13 @@ class Run:
 
         Returns:
             A row for each sample: sample_id, label, suggested_label (the label itself where nothing speaks
-            against it), score from 0 to 1, and flagged, which is score > 0.5. Of a multi-label output a row for
-            each sample and `unit`, with labels 0 and 1.
+            against it), score from 0 to 1, and flagged, which is score > 0.5: also labels with which the model
+            agrees, where it learnt to confuse two classes as others of their labels do. Of a multi-label output a
+            row for each sample and `unit`, with labels 0 and 1.
+
+        Warns:
+            DataWarning: Many labels are flagged, and none were told better than by chance at first: labels that have
+                nothing to do with their inputs are contradicted, too.
 
         Raises:
             NotRecordedError: There is no such phase or epoch.

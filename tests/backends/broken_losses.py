@@ -48,6 +48,10 @@ HOLES = np.where(_RNG.uniform(size=(N, 3)) < 0.4, -1, _RNG.uniform(0.2, 2, (N, 3
 MISSING = np.where(_RNG.uniform(size=(N, 3)) < 0.4, np.nan, REAL[0]).astype("float32")
 
 
+SERIES = _RNG.normal(size=(N, 6, 1)).astype("float32")
+TAKEN = np.concatenate([_RNG.normal(size=(N, 6, 1)), _RNG.uniform(size=(N, 6, 1)) < 0.5], axis=-1).astype("float32")
+
+
 @dataclass(frozen=True)
 class Broken:
     """A loss, its batch, the rule that has to name it, and a word that the finding must hold."""
@@ -431,6 +435,11 @@ def masked_nan(y_true: Any, y_pred: Any) -> Any:
     known = ~ops.isnan(y_true)
     errors = ops.abs(ops.where(known, y_true, 0.0) - y_pred)
     return ops.where(known, errors, 0.0)
+
+
+@broken("mean_over_masked", (TAKEN, SERIES), "with a 0 in column 1 of the labels")
+def masked_by_a_column(y_true: Any, y_pred: Any) -> Any:
+    return ops.mean(ops.square(y_true[..., :1] - y_pred) * y_true[..., 1:], axis=(1, 2))
 
 
 @broken("mean_over_masked", (HOLES[:, :1], COLUMN[1]), "labelled -1")

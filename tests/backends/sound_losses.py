@@ -22,9 +22,11 @@ from .broken_losses import (
     POSITIVE,
     REAL,
     SEQUENCE,
+    SERIES,
     SHARES,
     SIGNS,
     SOFT,
+    TAKEN,
     Array,
     N,
 )
@@ -196,6 +198,16 @@ def clipped_logs(y_true: Any, y_pred: Any) -> Any:
     return -ops.mean(y_true * ops.log(right) + (1 - y_true) * ops.log(1 - right), axis=-1)
 
 
+def divided_by_a_column(y_true: Any, y_pred: Any) -> Any:
+    there = y_true[..., 1:]
+    total = ops.sum(ops.square(y_true[..., :1] - y_pred) * there, axis=(1, 2))
+    return total / ops.maximum(ops.sum(there, axis=(1, 2)), 1.0)
+
+
+def summed_over_a_column(y_true: Any, y_pred: Any) -> Any:
+    return ops.sum(ops.square(y_true[..., :1] - y_pred) * y_true[..., 1:], axis=(1, 2))
+
+
 def value_of_a_critic(y_true: Any, y_pred: Any) -> Any:
     return ops.mean(y_true * y_pred, axis=-1)
 
@@ -258,6 +270,8 @@ OWN: dict[str, Sound] = {
         (relu_corner, REAL),
         (own_right_gradient, SIGNS),
         (clipped_logs, (BINARY[0], BINARY[0].copy())),
+        (divided_by_a_column, (TAKEN, SERIES)),
+        (summed_over_a_column, (TAKEN, SERIES)),
         (value_of_a_critic, SIGNS),
         (output_is_the_loss, (np.zeros((N, 1), "float32"), COLUMN[1])),
         (triplet, (np.zeros((N, 1), "float32"), _EMBEDDED)),

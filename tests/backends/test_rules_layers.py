@@ -116,6 +116,32 @@ class Drops(layers.Layer):  # type: ignore[misc]
         return keras.random.dropout(x, 0.5, seed=self.seed)
 
 
+class DropsByHand(Drops):
+    """Has the argument, and looks at it or not."""
+
+    def __init__(self, heeds: bool) -> None:
+        super().__init__()
+        self.heeds = heeds
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        kept = ops.cast(keras.random.uniform(ops.shape(x), seed=self.seed) > 0.5, "float32")
+        return 2 * x * kept if training or not self.heeds else x
+
+
+class Own(layers.Layer):  # type: ignore[misc]
+    """A layer of one's own with a matrix."""
+
+    def __init__(self, start: Any) -> None:
+        super().__init__(name="own")
+        self.start = start
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.matrix = self.add_weight(shape=(shape[-1], 12), initializer=self.start, name="matrix")
+
+    def call(self, x: Any) -> Any:
+        return ops.relu(x @ self.matrix)
+
+
 class DropsInTraining(Drops):
     """Drops in training."""
 
@@ -203,6 +229,12 @@ CASES: dict[str, tuple[Any, Build, str, Build]] = {
             hidden(activation="tanh", kernel_initializer=EQUAL), rate=0.05
         ),  # random weights behind: they part
     ),
+    "equal, in a layer of one's own": (
+        ZeroInitialisation(),
+        lambda: stack(Own(EQUAL), last=Dense(4, activation="softmax", kernel_initializer=EQUAL)),
+        r"The weights of 'own' begin equal, and 100% of the units are copies of the one beside them",
+        lambda: stack(Own(initializers.GlorotUniform(seed=1))),
+    ),
     "dead": (
         DeadRelu(),
         lambda: stack(hidden(name="one", bias_initializer=BELOW)),
@@ -237,6 +269,12 @@ CASES: dict[str, tuple[Any, Build, str, Build]] = {
         r"'one' has a penalty of 3 \(2 layers have one\); .* are \d+ times the loss\. The kernels end at",
         lambda: stack(hidden(kernel_regularizer="l2")),
     ),
+    "penalty on values": (
+        PenaltyTooStrong(),
+        lambda: stack(hidden(name="one", activity_regularizer=keras.regularizers.L1(2.0)), rate=0.05),
+        r"'one' has a penalty of 2; .* are [\d.]+ times the loss\. Its values end at \d\.\d% of the size they",
+        lambda: stack(hidden(activity_regularizer=keras.regularizers.L1(1e-4))),
+    ),
     "mode of use": (
         TrainingFlagIgnored(),
         lambda: stack(hidden(), Norm(always=False)),
@@ -248,6 +286,12 @@ CASES: dict[str, tuple[Any, Build, str, Build]] = {
         lambda: stack(hidden(), Drops()),
         r"'drops': drop in validation and in use too, since `call` never looks at training",
         lambda: stack(hidden(), DropsInTraining()),
+    ),
+    "by chance": (
+        TrainingFlagIgnored(),
+        lambda: stack(hidden(), DropsByHand(heeds=False)),
+        r"Asked twice in inference mode, the model predicts the same inputs differently, by 0\.\d+ times",
+        lambda: stack(hidden(), DropsByHand(heeds=True)),
     ),
     "frozen": (
         FrozenByMistake(),
@@ -286,7 +330,7 @@ def test_it_is_said(tmp_path: Path, case: str) -> None:
     assert [finding.rule for finding in wrong] == [rule.name]
     assert re.search(words, wrong[0].seen + wrong[0].why), wrong[0].seen + wrong[0].why
     assert wrong[0].do
-    assert wrong[0].where
+    assert wrong[0].where or case == "by chance"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -297,13 +341,44 @@ def test_a_near_miss_is_let_be(tmp_path: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["linear", "linear in a call", "sigmoids", "zeros", "dead", "large", "mode of use", "stopped"]
+    "case", ["linear", "linear in a call", "sigmoids", "zeros", "dead", "large", "mode of use", "by chance", "stopped"]
 )
 @UNTRAINED
 def test_one_step_shows_it_too(case: str) -> None:
     rule, broken, _, sound = CASES[case]
     assert [finding.rule for finding in tt.lint(broken(), (X, Y), rules=[rule]).wrong] == [rule.name]
     assert tt.lint(sound(), (X, Y), rules=[rule]).ok
+
+
+def test_a_residual_branch_may_begin_as_nothing() -> None:
+    inputs = keras.Input((6,))
+    inner = layers.BatchNormalization(gamma_initializer="zeros")(Dense(6, activation="relu")(inputs))
+    model = keras.Model(inputs, Dense(4, activation="softmax")(layers.Add()([inputs, inner])))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    assert tt.lint(model, (X, Y), rules=[BrokenGraph()]).ok
+
+
+def test_asking_twice_leaves_the_seeds_alone() -> None:
+    model = stack(hidden(), DropsByHand(heeds=False))
+    before = keras.ops.convert_to_numpy(model.get_layer("drops").seed.state).copy()
+    tt.lint(model, (X, Y), rules=[TrainingFlagIgnored()])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.get_layer("drops").seed.state), before)
+
+
+@pytest.mark.parametrize(("scale", "said"), [(0.0, True), (0.3, False)])
+def test_tables_whose_product_begins_as_nothing(tmp_path: Path, scale: float, said: bool) -> None:
+    rng = np.random.default_rng(0)
+    pairs = [rng.integers(0, 9, 120) for _ in range(2)]
+    inputs = [keras.Input((), dtype="int32") for _ in range(2)]
+    start = initializers.RandomNormal(stddev=scale, seed=1) if scale else "zeros"
+    tables = [layers.Embedding(9, 4, embeddings_initializer=start, name=f"table{i}")(x) for i, x in enumerate(inputs)]
+    model = keras.Model(inputs, layers.Dot(axes=1)(tables))
+    model.compile("adam", "mse")
+    recorder = tt.Recorder(tmp_path / "r", taps="diagnose")
+    model.fit(pairs, rng.normal(size=(120, 1)), batch_size=20, epochs=2, verbose=0, callbacks=[recorder])
+    recorder.finish()
+    wrong = tt.open(tmp_path / "r").diagnose(model, rules=[ZeroInitialisation()]).wrong
+    assert [finding.layers for finding in wrong] == [("table0", "table1")] * said
 
 
 # --- what batches and validation show ------------------------------------------------------------------

@@ -15,6 +15,7 @@ import truetap as tt
 from truetap.diagnosis.encoding import brief, even_steps
 from truetap.diagnosis.formulas import recognised
 from truetap.diagnosis.rules import RULES
+from truetap.diagnosis.rules.unsuited_metric import UnsuitedMetric
 from truetap.rules.finding import Finding, Severity
 
 ROWS = 48
@@ -48,12 +49,40 @@ def weighed(y: Any, weight: Any, loss: Loss = "mse") -> Callable[[], Any]:
     return lambda: (compiled(dense(1), loss), X, y, weight)
 
 
+def alike(loss: Loss) -> Callable[[], Made]:
+    """A model that says nearly the same of all samples."""
+
+    def make() -> Made:
+        model = compiled(dense(1), loss)
+        model.set_weights([np.full((4, 1), 1e-6), np.full(1, 0.3)])
+        return model, X, np.stack([AMOUNT, AMOUNT**2], axis=1) if loss is crossed else COLUMN
+
+    return make
+
+
 def sequence(every_step: bool) -> Callable[[], Made]:
     def make() -> Made:
         model = keras.Sequential(
             [keras.Input((5, 4)), layers.SimpleRNN(3, return_sequences=every_step), layers.Dense(1)]
         )
         return compiled(model, "mse"), SERIES, AMOUNT[:, None]
+
+    return make
+
+
+def texts(amounts: bool) -> Callable[[], Made]:
+    """Texts of eight kinds: each has words of its own; or those of neighbouring kinds, as of an amount."""
+
+    def make() -> Made:
+        rng = np.random.default_rng(4)
+        kind = np.arange(200) % 8
+        words = (
+            kind[:, None] * 2 + rng.integers(0, 6, (200, 8))
+            if amounts
+            else kind[:, None] + 8 * rng.integers(0, 3, (200, 8))
+        )
+        model = keras.Sequential([keras.Input((8,)), layers.Embedding(40, 3), layers.Flatten(), layers.Dense(1)])
+        return compiled(model, "mse"), words.astype("int32"), kind
 
     return make
 
@@ -80,6 +109,10 @@ def through(function: Callable[[Any], Any]) -> Callable[[], Made]:
 
 def row_wise(y_true: Any, y_pred: Any) -> Any:
     return ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+
+def crossed(y_true: Any, y_pred: Any) -> Any:
+    return ops.abs(y_true[:, 1]) * ops.square(y_true[:, 0] - y_pred)
 
 
 def at_once(y_true: Any, y_pred: Any) -> Any:
@@ -166,12 +199,22 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
         one(1, "sigmoid", BINARY, 0.05 + 0.9 * YES),
         "continuous, from",
     ),
+    "loss_unsuited_to_task, topics": (
+        texts(False),
+        texts(True),
+        "inputs of neighbouring labels are no more alike than others",
+    ),
     "loss_unsuited_to_task, classes": (
         one(1, None, "mse", KIND, "accuracy"),
         one(1, None, "mse", KIND, "mae"),
         "0, 1, 2, 3, 4 kinds; metrics has 'accuracy'",
     ),
     "implicit_broadcast": (one(1, None, Bare(), AMOUNT), one(1, None, Bare(), COLUMN), "reshaped to (16, 1) it is"),
+    "implicit_broadcast, of outputs that hardly differ": (
+        alike(crossed),
+        alike(row_wise),
+        "shuffled among the samples give the same loss",
+    ),
     "implicit_broadcast, steps": (sequence(True), sequence(False), "have shape (n, 1), its outputs (n, 5, 1)"),
     "swapped_arguments": (
         one(1, "sigmoid", turned, YES_COLUMN),
@@ -329,3 +372,21 @@ def test_words_for_values() -> None:
     assert brief(np.arange(9.0)) == "0, 1, 2, …, 8"
     assert even_steps(np.array([0.0, 0.25, 0.5, 1.0])) == 0.25
     assert even_steps(np.array([0.0, 0.1, 0.37])) is None
+
+
+def test_a_threshold_on_logits_is_wrong_even_where_none_is_left_near_it(tmp_path: Path) -> None:
+    x = np.concatenate([np.full((40, 1), -1.0), np.full((40, 1), 1.0)]).astype("float32")
+    for name, metric, rules in (("half", "accuracy", ["unsuited_metric"]), ("zero", AT_ZERO, [])):
+        keras.utils.set_random_seed(2)
+        model = keras.Sequential(
+            [keras.Input((1,)), layers.Dense(1, kernel_initializer="zeros", bias_initializer="ones")]
+        )
+        model.layers[0].set_weights([np.zeros((1, 1)), np.full(1, 0.2)])
+        model.compile(keras.optimizers.SGD(3.0), LOGITS, metrics=[metric])
+        recorder = tt.Recorder(tmp_path / name)
+        model.fit(x, (x > 0).astype("float32"), epochs=6, batch_size=20, verbose=0, callbacks=[recorder])
+        recorder.finish()
+        run = tt.open(tmp_path / name)
+        last = run.samples(epoch=5).y_pred
+        assert not ((last > 0) & (last < 0.5)).any()
+        assert [each.rule for each in run.diagnose(model, rules=[UnsuitedMetric()]).wrong] == rules

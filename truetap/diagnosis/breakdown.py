@@ -1,8 +1,9 @@
 """How a training's numbers ceased to be finite: in the loss, on the way back from it, or inside the model.
 
 Which comes first is the proof. A loss that isn't finite over finite outputs is the loss' own doing. Outputs of which
-only some are NaN were made by finite weights, so the model's formula did it. Outputs that are all NaN after a step
-whose loss, outputs and gradients were ordinary mean that a derivative was infinite or 0 times infinity in that step.
+only some are NaN, after an ordinary step, were made by finite weights, so the model's formula did it. Outputs that are
+all NaN after a step whose loss, outputs and gradients were ordinary mean that a derivative was infinite or 0 times
+infinity in that step.
 """
 
 from __future__ import annotations
@@ -81,9 +82,11 @@ def _in(evidence: Evidence, output: OutputEvidence, rows: Rows) -> Breakdown | N
         small = float(np.abs(pred[formula]).max()) < _ORDINARY
         return Breakdown("loss", output, step, np.flatnonzero(formula), rows) if small else None
     some = here & bad
+    last = rows.steps == step - 1
     if some.any() and (here & good_pred).any():
-        return Breakdown("model", output, step, np.flatnonzero(some), rows)
-    before = rows.steps == (step if not some.any() else step - 1)  # the step whose gradient was it
+        ordinary = not last.any() or _calm(evidence, rows, last & good_pred & good_loss, step)
+        return Breakdown("model", output, step, np.flatnonzero(some), rows) if ordinary else None
+    before = last if some.any() else rows.steps == step  # the step whose gradient was it
     if not before.any() or not (good_pred & good_loss)[before].all() or not _calm(evidence, rows, before, step):
         return None
     return Breakdown("derivative", output, int(rows.steps[before][0]), np.flatnonzero(before), rows)
@@ -103,7 +106,7 @@ def _bad_step(evidence: Evidence, rows: Rows, bad: npt.NDArray[np.bool_]) -> int
 def _calm(evidence: Evidence, rows: Rows, before: npt.NDArray[np.bool_], step: int) -> bool:
     """Whether nothing was on its way to infinity."""
     assert rows.loss is not None
-    if float(np.abs(_flat(rows.y_pred)[before]).max()) >= _ORDINARY:
+    if float(np.abs(_flat(rows.y_pred)[before]).max(initial=0.0)) >= _ORDINARY:
         return False
     if evidence.curve is not None:
         early = evidence.curve.loss[evidence.curve.steps < step]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from truetap.diagnosis.features import features
 from truetap.diagnosis.sampled import sampled
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def skill(output: OutputEvidence, rows: Rows) -> float | None:
     """What the outputs of some rows explain of their labels; None where that can't be told.
 
     Of classes and of yes or no, the share of those that the commonest class leaves open; of numbers, the share of
-    their variance; of several yes or no at once, the mean over those that vary.
+    their variance, as of shares between 0 and 1 under a cross-entropy; of several yes or no at once, the mean over
+    those that vary.
     """
     truth = rows.y_true
     if truth is None or rows.truth is None or rows.truth.nonfinite or rows.pred.nonfinite or len(rows) < _FEWEST:
@@ -48,7 +50,8 @@ def skill(output: OutputEvidence, rows: Rows) -> float | None:
         each = [_of_classes(one, other) for one, other in zip(truth.T, (pred > middle).T, strict=True)]
         known = [one for one in each if one is not None]
         return float(np.mean(known)) if known else None
-    return _of_numbers(truth, pred) if output.meant == "regression" else None
+    shares = output.meant == "binary" and not rows.truth.binary and output.probabilities  # soft labels, pictures
+    return _of_numbers(truth, pred) if output.meant == "regression" or shares else None
 
 
 def best_skill(evidence: Evidence) -> float | None:
@@ -102,23 +105,13 @@ def _as(mask: Array, shape: tuple[int, ...]) -> Array | None:
 
 
 def _inputs_with_labels(evidence: Evidence, output: OutputEvidence) -> tuple[Array, Array] | None:
-    """Inputs, flat and standardised, and their labels, shape (n, k): of one input, of numbers."""
+    """Features of one input, and their labels, shape (n, k)."""
     inputs = sampled(evidence)
     places = inputs[0].labels(output.first) if len(inputs) == 1 else None
-    if places is None:
+    vectors = features(inputs[0]) if places is not None else None
+    if places is None or vectors is None or len(places[0]) < _FEWEST:
         return None
-    values = inputs[0].values
-    if np.all(values == np.round(values)) and values.max(initial=0) > 1:
-        return None  # ids of words: they have no distance
     classes = output.first.true_classes
     whole = output.first.y_true if output.meant == "regression" or classes is None else classes
-    labels = np.asarray(whole, np.float64).reshape(len(output.first), -1)
-    values, labels = values[places[0]], labels[places[1]]
-    if len(values) < _FEWEST:
-        return None
-    flat = values.reshape(len(values), -1)
-    spread = flat.std(axis=0)
-    usable = np.isfinite(flat).all(axis=0) & (spread > 0)
-    if not usable.any() or not np.isfinite(labels).all():
-        return None
-    return (flat - flat.mean(axis=0))[:, usable] / spread[usable], labels
+    labels = np.asarray(whole, np.float64).reshape(len(output.first), -1)[places[1]]
+    return (vectors[places[0]], labels) if np.isfinite(labels).all() else None

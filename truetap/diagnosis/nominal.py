@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from truetap.diagnosis.features import features
+from truetap.diagnosis.sampled import sampled
+
 if TYPE_CHECKING:
     from truetap.diagnosis.evidence import Evidence
     from truetap.diagnosis.output import OutputEvidence
@@ -72,26 +75,13 @@ def _order_shows(between: Array, kinds: Array) -> float:
 
 
 def _rows(evidence: Evidence, output: OutputEvidence) -> tuple[Array, Array] | None:
-    """Inputs, standardised and flat, and their labels."""
-    if evidence.inputs is None or output.first.y_true is None:
-        return None
-    labels = np.asarray(output.first.y_true, np.float64).reshape(len(output.first), -1)[:, 0]
-    wide = {path: values for path, values in evidence.inputs.items() if values.ndim > 1}
+    """Features of the widest input, and the labels beside them."""
+    wide = [each for each in sampled(evidence) if each.values.ndim > 1]
     if not wide:
         return None
-    path, values = max(wide.items(), key=lambda item: item[1][0].size)
-    if values.ndim == 2 and np.all(values == np.round(values)) and values.max() > 1:
-        return None  # ids of words: they have no distance
-    if evidence.batch is None and evidence.run is not None:
-        ids = evidence.run.inputs(path, phase="train").ids
-        place = {int(each): row for row, each in enumerate(output.first.ids)}
-        known = [(at, place[int(each)]) for at, each in enumerate(ids) if int(each) in place]
-        if not known:
-            return None
-        values, labels = values[[at for at, _ in known]], labels[[row for _, row in known]]
-    elif len(values) != len(labels):
+    widest = max(wide, key=lambda each: each.values[0].size)
+    places, vectors = widest.labels(output.first), features(widest)
+    if places is None or vectors is None or output.first.y_true is None:
         return None
-    flat = values.reshape(len(values), -1)
-    spread = flat.std(axis=0)
-    usable = np.isfinite(flat).all(axis=0) & (spread > 0)
-    return ((flat - flat.mean(axis=0))[:, usable] / spread[usable], labels) if usable.any() else None
+    labels = np.asarray(output.first.y_true, np.float64).reshape(len(output.first), -1)[:, 0]
+    return vectors[places[0]], labels[places[1]]

@@ -1,7 +1,8 @@
-"""Whether a model is one affine map: asked of the model itself, where its own `call` hides what is between layers.
+"""What only the model itself can say where its own `call` hides what is between layers.
 
-f((a + b) / 2) = (f(a) + f(b)) / 2 holds for all rows a, b if f is affine, and next to never else. Costs three forward
-passes on a few rows. Needs the model, and with it Keras.
+Whether it is one affine map: f((a + b) / 2) = (f(a) + f(b)) / 2 holds for all rows a, b if f is, and next to never
+else. And whether it predicts by chance. Costs two or three forward passes on a few rows, in inference mode, after which
+its seeds are as they were. Needs the model, and with it Keras.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from truetap.agreement.state import State
+from truetap.backends.comparing import comparing
 from truetap.backends.tensors import to_host
 from truetap.loss_checks.evidence import attempt
 
 if TYPE_CHECKING:
     from truetap.diagnosis.evidence import Evidence
 
-__all__ = ["is_affine"]
+__all__ = ["chance", "is_affine"]
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +63,32 @@ def is_affine(evidence: Evidence) -> bool | None:
     if spread < _CLOSE:
         return None  # one answer for all rows, as of dead layers, says nothing
     return bool(np.abs(middle - (left + right) / 2)[kept].max() <= _CLOSE * spread)
+
+
+def chance(evidence: Evidence) -> float | None:
+    """How much two predictions of the same inputs differ, as root mean square over that of all predictions.
+
+    None where that can't be told: without the model and its optimizer, of several inputs or outputs.
+    """
+    model, inputs, taken = evidence.model, evidence.inputs, evidence.trace.x
+    if model is None or model.optimizer is None or inputs is None or len(inputs) != 1 or len(taken) != 1:
+        return None
+    (x,) = inputs.values()
+
+    def twice() -> list[Array]:
+        before = State(model, comparing())
+        try:
+            tensor = ops.convert_to_tensor(x[: 2 * _PAIRS].astype(taken[0].dtype))
+            return [np.asarray(to_host(model(tensor, training=False)), np.float64) for _ in range(2)]
+        finally:
+            before.restore()
+
+    found = attempt(twice).value
+    if found is None or not all(np.isfinite(each).all() for each in found):
+        return None
+    one, other = found
+    spread = np.sqrt(np.mean((one - one.mean(axis=0)) ** 2))
+    return float(np.sqrt(np.mean((one - other) ** 2)) / spread) if spread > 0 else None
 
 
 def _linear(values: Array, activation: str | None) -> Array:

@@ -29,6 +29,8 @@ Array = npt.NDArray[Any]
 
 _MOST_VALUES = 1 << 27  # float32: half a gigabyte
 _FEW_EPOCHS = 3
+_BEYOND_CHANCE = 3.0  # standard errors
+_MANY = 0.1  # of all labels
 
 
 def label_issues(subject: Subject) -> pa.Table:
@@ -54,17 +56,34 @@ def label_issues(subject: Subject) -> pa.Table:
             stacklevel=3,
         )
     stream = Stream(subject.samples, task)
-    steady = Steadiness(subject.epochs)
+    classes = 2 if task.task is Task.MULTILABEL else task.classes
+    steady = Steadiness(subject.epochs, classes)
     for visits in stream:
         for each in _items(visits, task):
             steady.add(each.items, each.scores.argmax(axis=1), each.labels, visits.epoch)
     stream.say_what_was_seen(above=3)
     weights = steady.result()
     found, labels = _evidence(subject, task, stream, weights)
-    classes = 2 if task.task is Task.MULTILABEL else task.classes
     verdict = judge(found, labels, classes, weights.overcome)
+    _doubt(weights, verdict)
     units = task.classes if task.task is Task.MULTILABEL else None
     return _table(stream.roster.ids, labels, verdict, units)
+
+
+def _doubt(weights: EpochWeights, verdict: Verdict) -> None:
+    """Says when flags may mean nothing: of labels without any relation to the inputs many are contradicted."""
+    share = float(verdict.flagged.mean()) if len(verdict.flagged) else 0.0
+    if share >= _MANY and weights.beyond_chance < _BEYOND_CHANCE:
+        warnings.warn(
+            "The labels may not follow from the inputs: don't trust the flags. Received: "
+            f"{share:.0%} of the labels flagged, and predictions of the first epoch, made before the model learned "
+            f"from a sample, that agree with the labels {weights.beyond_chance:.1f} standard errors above chance. "
+            f"Expected: {_BEYOND_CHANCE:g} at least. Check that inputs and labels are paired as they should be. If the "
+            "model merely learned nothing in that epoch, choose those from where it does: "
+            "run.label_issues(epochs=[...]).",
+            DataWarning,
+            stacklevel=4,
+        )
 
 
 class _Items:

@@ -1,10 +1,12 @@
 """How suspicious a label is, from what the counting epochs predicted on average. NumPy alone.
 
-The margin by which another class beats the label is the evidence. How much of it is needed follows from how often
-contradictions were overcome by learning (`epoch_weights`). Of several classes it also matters whether the large
-margins gather in few pairs of classes, as they do where people confuse these. If so, and contradictions last, one in
-such a pair counts more than one in a pair whose contradictions are weak. If not, a label that was never thought
-possible counts more than one that shares its probability with others: margins are taken relative to both.
+The margin by which another class beats the label is the evidence. How much of it is needed follows from how strong
+strong contradictions are, and from how often learning overcame contradictions (`epoch_weights`). Of several classes
+it also matters whether the large margins gather in few pairs of classes, as they do where people confuse these. If
+so, and contradictions last, the share of a pair's samples that are strongly contradicted is what one expects of each
+of them before its own margin is seen: log-odds that are added, by which a label can be flagged that the model learned
+early. If not, a label that was never thought possible counts more than one that shares its probability with others:
+margins are taken relative to both.
 
 Confident learning (Northcutt et al., JAIR 2021) estimates which classes are confused for the same reason, from
 predictions of models that didn't see the samples; the rules here were found by trial. Cost: a few passes over n
@@ -25,9 +27,11 @@ Array = npt.NDArray[Any]
 
 _SMALL = 1e-3  # keeps the logarithm of a margin of 1 finite
 _STRONG = 0.5  # a margin that says more than "hard"
-_PRIOR_COUNT = 5.0  # contradictions of an average pair that each pair is taken to have had before
-_NEEDED, _NEEDED_IN_PAIRS, _MOST_NEEDED = 0.35, 0.2, 0.9  # margins
-_NEEDED_FOR_OVERCOME = 12.0  # times the square of the share that was overcome
+_PRIOR_COUNT = 10.0  # samples of an average pair that each pair is taken to have had before
+_OF_STRONG = 0.35  # needed, of the log-odds of the median strong contradiction
+_MOST_NEEDED = 0.9  # a margin
+_HARD, _POWER = 0.2, 4  # the share overcome from which next to nothing is flagged, and how fast it comes near
+_HARD_OF_TWO, _POWER_OF_TWO = 0.29, 2  # more: what leaves the other of two classes has only the label to go to
 _LASTING, _PASSING = 0.15, 0.25  # shares overcome up to which pairs count in full, and from which not at all
 
 
@@ -53,7 +57,7 @@ class Verdict:
     Attributes:
         score: From 0 to 1; above 0.5 the label is flagged.
         flagged: bool.
-        suggested: The other class where it beats the label, else the label.
+        suggested: The other class where it beats the label or the label is flagged, else the label.
     """
 
     score: Array
@@ -90,26 +94,38 @@ def judge(found: Evidence, labels: Array, classes: int, overcome: float) -> Verd
         overcome: The share of steady contradictions that learning ended.
     """
     margin = np.asarray(found.margin, np.float64)
-    contradicted = margin > 0
-    pairs = _Pairs.of(margin[contradicted], found.other[contradicted], labels[contradicted], classes)
+    pairs = _Pairs.of(margin, found.other, labels, classes)
     relative = margin / np.maximum(found.both, _SMALL) ** (1 - pairs.gathered)
-    odds = np.log((1 + relative + _SMALL) / (1 - np.minimum(relative, 1) + _SMALL))
-    odds[contradicted] += pairs.shifts * np.clip((_PASSING - overcome) / (_PASSING - _LASTING), 0, 1)
-    least = _NEEDED + (_NEEDED_IN_PAIRS - _NEEDED) * pairs.gathered
-    needed = float(np.clip(_NEEDED_FOR_OVERCOME * overcome**2, least, _MOST_NEEDED))
-    away = odds - np.log((1 + needed) / (1 - needed))
-    flagged = contradicted & (away > 0)
-    score = 1 / (1 + np.exp(-np.where(contradicted, away, np.minimum(away, 0))))
-    return Verdict(score, flagged, np.where(contradicted, found.other, labels))
+    lasting = np.clip((_PASSING - overcome) / (_PASSING - _LASTING), 0, 1)
+    away = _odds(relative) + lasting * pairs.shifts - _needed(margin, classes, overcome)
+    flagged = away > 0
+    return Verdict(1 / (1 + np.exp(-away)), flagged, np.where(flagged | (margin > 0), found.other, labels))
+
+
+def _odds(margin: Array) -> Array:
+    """The log-odds of another class against the label."""
+    return np.asarray(np.log((1 + margin + _SMALL) / (1 - np.minimum(margin, 1) + _SMALL)))
+
+
+def _needed(margin: Array, classes: int, overcome: float) -> float:
+    """Log-odds from which a label is flagged.
+
+    Where wrong labels are not memorised the model is sure of them, and a small margin is that of a hard sample.
+    """
+    strong = margin[margin > _STRONG]
+    typical = float(np.median(strong)) if len(strong) else _STRONG
+    hard, power = (_HARD_OF_TWO, _POWER_OF_TWO) if classes <= 2 else (_HARD, _POWER)
+    least, most = _odds(np.asarray([min((overcome / hard) ** power, _MOST_NEEDED), _MOST_NEEDED]))
+    return float(min(max(_OF_STRONG * _odds(np.asarray(typical)), least), most))
 
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Pairs of classes (predicted, given).
+    """Pairs of classes (best other, given).
 
     Attributes:
         gathered: From 0, when all pairs have their share of the strong contradictions, towards 1 for few pairs.
-        shifts: What each contradiction gains by its pair, in log-odds.
+        shifts: What each label gains by its pair, in log-odds, shape (n,).
     """
 
     gathered: float
@@ -117,7 +133,7 @@ class _Pairs:
 
     @classmethod
     def of(cls, margin: Array, other: Array, labels: Array, classes: int) -> _Pairs:
-        """From contradictions. Of two classes nothing is told: one that is predicted more often would look confused."""
+        """From all samples. Of two classes nothing is told: one that is predicted more often would look confused."""
         if classes <= 2 or not len(margin):
             return cls(0.0, np.zeros(len(margin)))
         _, pair = np.unique(other.astype(np.int64) * classes + labels, return_inverse=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from truetap.diagnosis.drawn import constant
 from truetap.diagnosis.wiring import WEIGHED, Wiring
 from truetap.facts import LayerFacts
@@ -33,9 +35,9 @@ class BrokenGraph:
     """Trainable layers without gradient, or with one of 0 in every recorded step, while others have some.
 
     Certain where TensorFlow and torch give no gradient. JAX gives zeros, as do operations that are flat; these count
-    when units of the layer fire (a dead layer has another cause) and, of a single step, when no kernel of the model
-    begins at 0. Layers of a model's own class that its `call` never reaches are said too. Notes only: models that
-    train in a train_step of their own, and what leads to outputs without a loss.
+    when units of the layer fire (a dead layer has another cause) and, of a single step, when no kernel and no scale of
+    the model begins at 0. Layers of a model's own class that its `call` never reaches are said too. Notes only: models
+    that train in a train_step of their own, and what leads to outputs without a loss.
     """
 
     name = "broken_graph"
@@ -118,7 +120,7 @@ def _cut(evidence: Evidence) -> dict[str, str]:
         each = evidence.gradients.each("zeros")
         zero = {path for path, values in each.items() if len(values) and (values == 1).all()}
         steps = max((len(values) for values in each.values()), default=0)
-    if steps <= 1 and any(constant(layer.initializer) for layer in evidence.facts.model.layers):
+    if steps <= 1 and (any(constant(layer.initializer) for layer in evidence.facts.model.layers) or _scaled(evidence)):
         zero = set()
     found = {}
     silent = False  # whether nothing reaches a layer that has a gradient: what is before it is dead, not cut off
@@ -134,6 +136,20 @@ def _cut(evidence: Evidence) -> dict[str, str]:
         else:
             silent = True
     return {path: how for path, how in found.items() if not silent or how not in (_ZERO, _ZERO_AT_ONCE)}
+
+
+def _scaled(evidence: Evidence) -> bool:
+    """Whether some scale, such as the last of a residual branch, begins at 0: what is before it learns a step later."""
+    assert evidence.facts is not None
+    if evidence.updates is None:
+        return False
+    scales = [
+        weight.path
+        for layer in evidence.facts.model.layers
+        for weight in layer.weights
+        if weight.trainable and weight.path.rpartition("/")[2] not in ("bias", "beta")
+    ]
+    return any(np.isnan(evidence.updates.of_path(path, "ratio")[:1]).any() for path in scales)  # over a norm of 0
 
 
 _ZERO = "the gradient is 0 in every recorded step"

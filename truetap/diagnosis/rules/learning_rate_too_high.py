@@ -20,6 +20,8 @@ _REPLACED, _FAR_BEYOND = 1.5, 5.0  # the same of a step that is all there is to 
 _HIGH = {True: 0.03, False: 0.5}  # rates, adaptive or not, that are called high where no update was recorded
 _GREW = 10.0  # times the first loss, before it is no number any more
 _THROWN = 3.0  # times the first loss, or the best constant's
+_THROWN_AT_ONCE = 1.5  # the same where the first step moved kernels by half their norm
+_HALF = 0.5
 _WORSE = 1.5  # times that, at the end
 _LEARNT = 0.7  # of what there is to learn: enough to let a spike at the beginning be
 _LEAPING = 0.1  # of the best constant's loss, beyond what the batches' own spread explains
@@ -31,10 +33,11 @@ class LearningRateTooHigh:
 
     Said of a training whose first step moves the weights violently (by 0.3 of their own norm and more, or beyond the
     step after Polyak 1987, `Movement.descent`), and that then (a) has a loss that grows until it is no number, (b) ends
-    worse than it began, or (c) is thrown to three times its first loss and has not learnt 0.7 of what there is; or
-    (d) of one whose loss leaps from step to step by a tenth of the best constant's loss beyond what the losses within
-    batches explain (`Leaps`), while steps are 20 times the usual size. A high rate that works is let be. Of a single
-    step: it moves kernels by 1.5 times their norm, and beyond 5 of Polyak's steps.
+    worse than it began, or (c) is thrown to three times its first loss (1.5 times where the first step moved kernels by
+    half their norm) and has not learnt 0.7 of what there is; or (d) of one whose loss leaps from step to step by a
+    tenth of the best constant's loss beyond what the losses within batches explain (`Leaps`), while steps are 20 times
+    the usual size. A high rate that works is let be. Of a single step: it moves kernels by 1.5 times their norm, and
+    beyond 5 of Polyak's steps.
     """
 
     name = "learning_rate_too_high"
@@ -99,7 +102,7 @@ def _leading_nowhere(course: Course, movement: Movement) -> _Found | None:
     if not np.isfinite(course.start):
         return None
     violent = _violent(course, movement)
-    found = _diverged(course) or _worse(course) or _thrown(course) if violent else _grew(course)
+    found = _diverged(course) or _worse(course) or _thrown(course, movement) if violent else _grew(course)
     return found or _leaping(course, movement)
 
 
@@ -141,9 +144,10 @@ def _worse(course: Course) -> _Found | None:
     return seen, Severity.ERROR, 0.85, {"start": course.start, "peak": course.peak, "late": late}
 
 
-def _thrown(course: Course) -> _Found | None:
+def _thrown(course: Course, movement: Movement) -> _Found | None:
     late, limit = course.late.mean, max(course.start, course.constant or 0.0)
-    if not (course.start > 0 and course.peak > _THROWN * limit and np.isfinite(late)):
+    times = _THROWN_AT_ONCE if movement.first_ratio >= _HALF else _THROWN
+    if not (course.start > 0 and course.peak > times * limit and np.isfinite(late)):
         return None
     learnt = course.learnt()
     if learnt >= _LEARNT if learnt is not None else late < 0.5 * course.start:

@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 _FEWEST = 60  # samples of which association is asked
 _ENOUGH = 150  # of which nothing is evidence
 _NOTHING, _SOMETHING = 4.5, 12.0  # standard deviations of exchanged labels, 1 of 300 of which are beyond 4
+_COUNTS = 0.1  # of the largest sample weight; labels that weigh less are known to be bad
 _LAGS = (-3, -2, -1, 1, 2, 3)
 
 
@@ -134,7 +135,8 @@ def _told(
         return None
     mine, there = both
     if rows.weight is not None and len(rows.weight) == len(rows):
-        weighs = np.abs(np.asarray(rows.weight, np.float64)).reshape(len(rows), -1).max(axis=1)[there] > 0
+        weights = np.abs(np.asarray(rows.weight, np.float64)).reshape(len(rows), -1).max(axis=1)[there]
+        weighs = weights > _COUNTS * weights.max(initial=0.0)
         mine, there = mine[weighs], there[weighs]
     if len(mine) < _FEWEST:
         return None

@@ -20,6 +20,7 @@ Array = npt.NDArray[Any]
 
 _DO = "Look for them (np.isnan(x).any(axis=0)) and fill in, mask or leave out what is missing before fit."
 _WHY = "One NaN in a batch makes the gradient of every weight NaN, and from then on everything is."
+_EXPECTED = 7.0  # of which none is seen in one of a thousand runs
 _MOST = 0.6  # of a step's rows: when weights have broken, all outputs are NaN, not some
 
 
@@ -27,7 +28,8 @@ class NanInData:
     """NaN or infinity in recorded inputs or in labels, and no output or loss that stays finite over them.
 
     Certain where it is seen in the data. Where the samples kept have none, the first step with outputs that are not
-    finite tells: weights give NaN for all rows of a step, a missing value for its own row alone.
+    finite tells: weights give NaN for all rows of a step, a missing value for its own row alone. Unless so many rows
+    are concerned that some would be among the samples kept: then the model's own formula does it.
     """
 
     name = "nan_in_data"
@@ -113,6 +115,9 @@ class NanInData:
         there = rows.steps == step
         if not _sudden(rows, step) or bad[there].mean() > _MOST or there.sum() < 4 or _made_inside(evidence, step):
             return None
+        kept = min((len(each) for each in sampled(evidence)), default=0)
+        if kept * bad[rows.steps <= step].mean() > _EXPECTED:
+            return None  # so common, it would be among the samples kept
         some = bad & there
         return Finding(
             rule=self.name,

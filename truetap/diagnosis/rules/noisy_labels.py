@@ -24,6 +24,7 @@ _FEWEST = 25  # contradictions
 _ERRORS = 5.0  # standard errors
 _LESS = 4.0  # times fewer of the labels of validation are contradicted
 _FLAT = 0.7  # of all contradictions, among the surest tenth: of two classes that overlap it is far less
+_STEADY = 0.5  # of the share in the whole epoch
 _MOST_EPOCHS = 5
 _MADE_FOR_IT = ("categorical_generalized_cross_entropy",)
 
@@ -35,7 +36,8 @@ class NoisyLabels:
     come before their update, so that these are answers to samples not yet learnt by heart. A label is contradicted
     there in 8% of the samples or more, and either the wrong labels are drawn from all classes alike (Cramér's V below
     0.2, corrected for chance, where classes that resemble each other have above 0.3), or four times fewer labels of
-    validation are, by five standard errors. After Northcutt et al. 2021.
+    validation are, by five standard errors. Both halves of the epoch must have their part of them. After Northcutt et
+    al. 2021.
     """
 
     name = "noisy_labels"
@@ -68,6 +70,8 @@ class NoisyLabels:
                 train = evidence.rows(output.name, "train", epoch)
                 found = None if train is None else _contradicted(train)
                 if found is None or found.share < _SHARE or found.count < _FEWEST or found.skill < _SKILL:
+                    continue
+                if not found.steady:
                     continue
                 before = _validated_before(evidence, output, epoch)
                 alike = found.spread is not None and found.spread < _SPREAD and found.tenth > _SHARE
@@ -127,6 +131,7 @@ class _Contradicted:
         skill: How far all answers are from chance (0) to certainty (1): Cohen's kappa.
         spread: Cramér's V of what is said and the labels that contradict it; None of two classes.
         flat: Of two classes, whether contradictions are hardly fewer where the model is surest.
+        steady: Whether both halves of the epoch have them: a model that had a bad moment has them in one.
         ids: Some of the samples.
     """
 
@@ -138,6 +143,7 @@ class _Contradicted:
     skill: float
     spread: float | None
     flat: bool
+    steady: bool
     ids: tuple[int | str, ...]
 
 
@@ -158,6 +164,8 @@ def _contradicted(rows: Rows) -> _Contradicted | None:
     chance = float(sum((true == each).mean() * (said == each).mean() for each in kinds))
     skill = (1 - float(wrong.mean()) - chance) / max(1 - chance, 1e-12)
     chosen = third[wrong[third]]
+    later = rows.steps[third] > np.median(rows.steps[third])
+    halves = (later, ~later) if later.any() else (~later,)
     classes = max(scores.shape[1], 2)
     top, every = float(wrong[tenth].mean()), float(wrong.mean())
     error = np.sqrt(top * (1 - top) / len(tenth))
@@ -170,6 +178,7 @@ def _contradicted(rows: Rows) -> _Contradicted | None:
         skill,
         _spread(said[chosen], true[chosen], true) if classes > 2 and len(chosen) else None,
         classes == 2 and every > 0 and top - 2 * error > _FLAT * every and skill > _SKILL + 0.1,
+        min(float(wrong[third][half].mean()) for half in halves) > _STEADY * float(wrong[third].mean()),
         tuple(rows.ids[chosen][:10].tolist()),
     )
 

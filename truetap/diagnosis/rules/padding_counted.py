@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from truetap.diagnosis.evidence import Evidence
+from truetap.diagnosis.learnt import best_skill
 from truetap.diagnosis.output import OutputEvidence
 from truetap.diagnosis.padding import Padding, padding
 from truetap.diagnosis.sampled import Sampled, sampled
@@ -19,7 +20,9 @@ Array = npt.NDArray[np.float64]
 
 _SHARE = 0.1  # of all steps; a tenth moves a mean or a loss by as much
 _SHARE_LAST = 0.25  # behind which little is left of a state
+_LEARNT = 0.8
 _SAME = 0.99  # of the labels of padded steps
+_MEAN = "GlobalAveragePooling1D"
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 _MAKERS = ("Embedding", "Masking")
 
@@ -28,7 +31,8 @@ class PaddingCounted:
     """Padding, at least a tenth of all steps, in a loss, a mean over time or the last state of a recurrent layer.
 
     In the loss: labels are a value a step, one and the same in padded steps, and neither a mask nor weights of 0 nor
-    `ignore_class` leave these out. In a mean: GlobalAveragePooling1D that was given no mask. In a last state: a
+    `ignore_class` leave these out. In a mean: GlobalAveragePooling1D that was given no mask, a warning only where the
+    model leaves labels unexplained, since a table can learn to say next to nothing for padding. In a last state: a
     recurrent layer that was given no mask and reads padding at the end, a quarter of all steps at least. What was given
     a mask, the trace of the step says. Maxima over time, convolutions and dense layers may learn to pass padding over,
     and are let be.
@@ -40,6 +44,7 @@ class PaddingCounted:
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         """One finding for each input with padding."""
+        assert evidence.facts is not None
         for some in sampled(evidence):
             found = padding(some)
             if found is None or found.share < _SHARE:
@@ -49,9 +54,10 @@ class PaddingCounted:
                 continue
             where, what, output, layers = place
             lost = _lost(evidence)
+            averaged = bool(layers) and evidence.facts.model.by_path[layers[0]].kind == _MEAN
             yield Finding(
                 rule=self.name,
-                severity=Severity.WARNING,
+                severity=Severity.NOTE if averaged and _harmless(evidence) else Severity.WARNING,
                 seen=f"{found.share:.0%} of the steps of {some.words} are padding ({found.value:g}), and {what}.{lost}",
                 why="What is learnt and reported is as much about padding as about data, and changes with its length.",
                 do=(
@@ -89,7 +95,7 @@ class PaddingCounted:
             layer = layers.get(call.partition("#")[0])
             if layer is None or call in (trace.masked or ()):
                 continue
-            if layer.kind == "GlobalAveragePooling1D":
+            if layer.kind == _MEAN:
                 return call, f"{call!r} averages over them: it was given no mask", None, (layer.path,)
             last = layer.kind in _RECURRENT and not layer.settings.get("return_sequences") and "/" not in call
             if last and found.trailing and found.share >= _SHARE_LAST:
@@ -152,6 +158,12 @@ def _counts(output: OutputEvidence, at: npt.NDArray[np.int64], values: Array) ->
 def _softmax(logits: Array) -> Array:
     raised = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(raised / raised.sum(-1, keepdims=True))
+
+
+def _harmless(evidence: Evidence) -> bool:
+    """Whether nothing shows that a mean over padding does harm: the model learns, or hasn't been trained."""
+    learnt = best_skill(evidence) if evidence.curve is not None else None
+    return evidence.curve is None or (learnt is not None and learnt >= _LEARNT)
 
 
 def _lost(evidence: Evidence) -> str:

@@ -25,7 +25,7 @@ _STEPS_TO_NOTHING = 200  # in which decoupled weight decay takes a weight to 1/e
 
 
 class PenaltyTooStrong:
-    """Penalised kernels that shrink to less than half of what they began as, in a model that leaves labels unexplained.
+    """Penalised kernels, or values, that shrink to less than half of their first size, and labels left unexplained.
 
     Kernels grow while something is learnt; sound penalties slow that. Unexplained is clearly less than the labels of
     the nearest recorded inputs tell, or less than 0.6 where inputs have no distance. Of a single step: a penalty of
@@ -48,9 +48,12 @@ class PenaltyTooStrong:
         got = best_skill(evidence) if evidence.curve is not None else None
         if evidence.curve is None or got is None:
             wrong = share is not None and share >= _AT_ONCE
-            shrunk = None
+            shrunk, silenced = None, False
         else:
             shrunk = _shrinking(evidence, penalised or list(evidence.facts.model.layers))
+            quieter = _quieter(evidence, penalised)
+            silenced = quieter is not None and (shrunk is None or quieter < shrunk)
+            shrunk = quieter if silenced else shrunk
             wrong = shrunk is not None and shrunk <= _SHRUNK and got < _LEARNT and _unlearnt(evidence, got)
         if not wrong:
             return
@@ -61,7 +64,8 @@ class PenaltyTooStrong:
         else:
             what = f"The optimizer's weight decay takes {decay:.1%} of each weight in a step"
         times = "" if share is None else f"; in the first step the penalties are {share:.2g} times the loss"
-        left = "" if shrunk is None else f". The kernels end at {shrunk:.1%} of the size they began with"
+        which = "Its values" if silenced else "The kernels"
+        left = "" if shrunk is None else f". {which} end at {shrunk:.1%} of the size they began with"
         learnt = "" if got is None else f", and the model explains {max(got, 0):.0%} of its labels"
         yield Finding(
             rule=self.name,
@@ -123,6 +127,19 @@ def _shrinking(evidence: Evidence, layers: list[LayerFacts]) -> float | None:
             if len(weight.shape) > 1 and len(norm) and len(last) and norm[0] > 0 and 0 < ratio[0] < np.inf:
                 found.append(float(last[-1] * ratio[0] / norm[0]))
     return float(np.median(found)) if found else None
+
+
+def _quieter(evidence: Evidence, layers: list[LayerFacts]) -> float | None:
+    """The size of what comes out of penalised layers at the end, in units of that of the first step: the least."""
+    if evidence.activations is None:
+        return None
+    found = []
+    for layer in layers:
+        mean, spread = (evidence.activations.of_path(layer.path, name) for name in ("mean", "std"))
+        sizes = np.hypot(mean, spread) if len(mean) == len(spread) else mean[:0]
+        if len(sizes) and sizes[0] > 0:
+            found.append(float(sizes[-1] / sizes[0]))
+    return min(found, default=None)
 
 
 def _unlearnt(evidence: Evidence, got: float) -> bool:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from truetap.diagnosis.probing import chance
+from truetap.diagnosis.wiring import Wiring
 from truetap.facts import LayerFacts
 from truetap.rules.finding import Finding, Severity
 
@@ -34,7 +36,8 @@ class TrainingFlagIgnored:
     held in inference mode). So it is where a model's `call` has no argument `training`: Keras then tells the layers
     inside nothing, and JAX not even where it has one that isn't handed on. True in validation: a warning of both, a
     note where the model has a train_step of its own. A user's layer that calls keras.random.dropout and never looks
-    at `training` is a warning.
+    at `training` is a warning; so is a model with layers of a user's own that, asked twice in inference mode, predicts
+    the same inputs differently: a note where it rebuilds its inputs, as a variational autoencoder does.
     """
 
     name = "training_flag_ignored"
@@ -60,6 +63,8 @@ class TrainingFlagIgnored:
             yield self._finding(
                 own, _ON, 0.8, "drop in validation and in use too, since `call` never looks at training"
             )
+        elif any(layer.own for layer in facts.model.layers):
+            yield from self._at_random(evidence)
         for phase in ("val", "test"):
             validation = facts.phases.get(phase)
             always = [
@@ -73,6 +78,25 @@ class TrainingFlagIgnored:
                 severity = Severity.NOTE if facts.model.own_train_step else Severity.WARNING
                 yield self._finding(always, _ON, 0.85, "called with training=True in validation", severity)
                 return
+
+    def _at_random(self, evidence: Evidence) -> Iterator[Finding]:
+        assert evidence.facts is not None
+        by = chance(evidence)
+        if by is None or by <= _BY_CHANCE:
+            return
+        meant = evidence.facts.model.own_train_step or Wiring(evidence.facts).rebuilds
+        yield Finding(
+            rule=self.name,
+            severity=Severity.NOTE if meant else Severity.WARNING,
+            seen=f"Asked twice in inference mode, the model predicts the same inputs differently, by {by:.2g} times "
+            "what predictions differ between samples.",
+            why=_ON,
+            do="In layers of your own, drop and add noise only if `training` is true; Keras hands it to any `call` "
+            "that has the argument.",
+            reference="https://keras.io/guides/making_new_layers_and_models_via_subclassing/",
+            numbers={"chance": by},
+            certainty=0.75,
+        )
 
     def _finding(
         self, paths: list[str], why: str, certainty: float, what: str, severity: Severity = Severity.WARNING
@@ -92,6 +116,7 @@ class TrainingFlagIgnored:
         )
 
 
+_BY_CHANCE = 0.01  # of the deviation over samples; two passes of the same sums agree to 1e-5
 _OFF = "Nothing is dropped, and nothing holds back overfitting."
 _UNUSED = "Its moving statistics are still 0 and 1: it has never normalised anything, nor seen what to normalise by."
 _ON = "Predictions depend on the batch or on chance, and are worse than the model could give."

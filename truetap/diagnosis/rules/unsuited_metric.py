@@ -43,8 +43,8 @@ class UnsuitedMetric:
 
     Told by names, shapes and labels, as Keras chooses (`keras/src/trainers/compile_utils.py`): "accuracy" is binary
     over one unit, sparse categorical where labels have no axis of classes, else categorical. A threshold at a half on
-    logits counts if more than 1% of the outputs lie between it and 0; with a hinge, which leaves few there, it is a
-    note.
+    logits counts if more than 1% of the outputs of the first or last epoch lie between it and 0; with a hinge, which
+    leaves few there, it is a note.
     """
 
     name = "unsuited_metric"
@@ -167,17 +167,16 @@ def _threshold(metric: MetricFacts, output: OutputEvidence) -> _Said | None:
     threshold = metric.settings.get("threshold", metric.settings.get("thresholds"))
     if half and isinstance(threshold, int | float) and threshold <= 0:
         return None
-    values = np.asarray(output.last.y_pred, np.float64)
-    finite = values[np.isfinite(values)]
-    between = float(np.mean((finite > 0) & (finite < 0.5))) if finite.size else 0.0
-    outside = float(np.mean((finite < 0) | (finite > 1))) if finite.size else 0.0
+    begun, ended = (values[np.isfinite(values)] for values in (output.first.y_pred, output.last.y_pred))
+    between = max((float(np.mean((each > 0) & (each < 0.5))) for each in (begun, ended) if each.size), default=0.0)
+    outside = float(np.mean((ended < 0) | (ended > 1))) if ended.size else 0.0
     if half and between <= _BETWEEN:
         return None
     what = "margins" if hinge else "logits"
     if half:
         seen = (
             f"{opening or f'The metric {metric.name!r}'} has its threshold at 0.5, and {output.words} gives {what}, "
-            f"which say yes from 0 on: {between:.1%} of them are in between."
+            f"which say yes from 0 on: up to {between:.1%} of them in an epoch are in between."
         )
         do = "Use keras.metrics.BinaryAccuracy(threshold=0.0), or the like with thresholds=0."
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from truetap.diagnosis.drawn import constant
-from truetap.diagnosis.wiring import Wiring, kernel_of
+from truetap.diagnosis.wiring import WEIGHED, Wiring, kernel_of
 from truetap.facts import LayerFacts
 from truetap.rules.finding import Finding, Severity
 
@@ -41,7 +41,7 @@ class ZeroInitialisation:
         """One finding for all layers that are so."""
         assert evidence.facts is not None
         wiring = Wiring(evidence.facts)
-        hidden = [layer for layer in wiring.hidden if (layer.units or 2) > 1 and kernel_of(layer) is not None]
+        hidden = [each for each in wiring.layers.values() if each.path not in wiring.ends and _has_units(each)]
         equal = {layer.path: how for layer in hidden if (how := _equal(evidence, wiring, layer))}
         if not equal:
             return
@@ -63,10 +63,16 @@ class ZeroInitialisation:
         )
 
 
+def _has_units(layer: LayerFacts) -> bool:
+    """Whether a layer, of Keras or a user's own, or a table, has several units with weights of their own."""
+    known = layer.kind in WEIGHED or layer.kind == "Embedding" or layer.own
+    return known and (layer.units or 2) > 1 and any(len(weight.shape) > 1 for weight in layer.weights)
+
+
 def _equal(evidence: Evidence, wiring: Wiring, layer: LayerFacts) -> str | None:
     """What shows that the units of a layer stay equal."""
     begun = constant(layer.initializer)
-    kernel = next((weight.path for weight in layer.weights if weight.path.endswith("kernel")), "")
+    kernel = next(weight.path for weight in layer.weights if len(weight.shape) > 1)
     gradients, weights, activations = evidence.gradients, evidence.weights, evidence.activations
     if begun and gradients is not None and kernel in gradients.paths:
         zeros = gradients.of_path(kernel, "zeros")

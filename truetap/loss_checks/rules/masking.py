@@ -1,7 +1,8 @@
 """A mask made by hand, whose average still counts what it leaves out.
 
-Certain only where the loss can be caught at it: elements with a label such as -1 or NaN must have exactly no
-gradient, and on a batch whose elements are all alike, labelling half of them so must halve the loss.
+Certain only where the loss can be caught at it: elements with a label such as -1 or NaN, or with a 0 in a column
+of zeros and ones beside the labels, must have exactly no gradient, and on a batch whose elements are all alike, marking
+half of them so must halve the loss.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class MeanOverMasked:
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         if evidence.subject.documented or not evidence.n:
             return
+        yield from self._packed(evidence)
         alike = _alike(evidence)
         if alike is None:
             return
@@ -71,10 +73,37 @@ class MeanOverMasked:
         share = 1 - float(masked.mean())
         if not same(half_count, all_count * share) or _sums(evidence, alike, all_count):
             return None
+        return self._finding(f"labelled {mark:g}", masked, half_count, all_count)
+
+    def _packed(self, evidence: Evidence) -> Iterator[Finding]:
+        """The mask is a column of the labels."""
+        y_true, pred = evidence.y_true, evidence.y_pred
+        if y_true.ndim != pred.ndim or y_true.ndim < 3 or y_true.shape != (*pred.shape[:-1], pred.shape[-1] + 1):
+            return
+        error = 1.0
+        full, y_pred = np.ones(y_true.shape, np.float32), np.full(pred.shape, 1.0 + error, np.float32)
+        masked = np.zeros(y_true.shape[:-1], bool)
+        masked[:, ::2] = True
+        for column in range(y_true.shape[-1]):
+            if not np.array_equal(np.unique(y_true[..., column]), (0, 1)):
+                continue
+            half = full.copy()
+            half[masked, column] = 0
+            slope = _per_element(evidence, half, y_pred)
+            all_count, half_count = (evidence.total(each, y_pred).value for each in (full, half))
+            if slope is None or all_count is None or half_count is None or slope.shape != masked.shape:
+                continue
+            left_out = not np.any(slope[masked]) and bool(np.all(slope[~masked] > 0))
+            is_mean = same(all_count, error) or same(all_count, 0.5 * error)  # squares and halves of them, too
+            if left_out and is_mean and same(half_count, all_count * (1 - float(masked.mean()))):
+                yield self._finding(f"with a 0 in column {column} of the labels", masked, half_count, all_count)
+                return
+
+    def _finding(self, which: str, masked: Array, half_count: float, all_count: float) -> Finding:
         return Finding(
             self.name,
             Severity.WARNING,
-            f"Elements labelled {mark:g} have no gradient, so they are masked; but with {int(masked.sum())} of "
+            f"Elements {which} have no gradient, so they are masked; but with {int(masked.sum())} of "
             f"{masked.size} equal elements masked the loss is {shown(half_count)} where their mean is "
             f"{shown(all_count)}.",
             "It divides by all elements: the more is masked, the smaller the loss and its gradient, batch by batch.",
@@ -121,6 +150,8 @@ def _per_element(evidence: Evidence, y_true: Array, y_pred: Array) -> Array | No
     if found is None or found.slope is None:
         return None
     size = np.abs(found.slope)
+    if y_true.shape[:-1] == y_pred.shape[:-1] and y_true.shape[-1] > y_pred.shape[-1]:
+        return np.asarray(size.max(axis=-1))
     return size if size.shape == y_true.shape else size.reshape(*y_true.shape, -1).max(axis=-1)
 
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from truetap.backends.tensors import to_host
 from truetap.loss_checks.evidence import Array, Evidence, attempt
-from truetap.loss_checks.numbers import same, shown
+from truetap.loss_checks.numbers import distributions, probabilities, same, shown
 from truetap.rules.finding import Finding, Severity
 
 __all__ = ["ImplicitBroadcast", "UnalignedRanks"]
@@ -139,13 +139,28 @@ def _unpaired(evidence: Evidence) -> bool:
     _, drawn = _label_probes(evidence)
     shuffled, changed = np.roll(drawn, 1, axis=0), drawn.copy()
     changed[0] = 1 - changed[0]
-    pred = evidence.y_pred
-    batches = ((drawn, pred), (shuffled, pred), (changed, pred), (drawn, pred[:1].repeat(len(pred), axis=0)))
-    here, other, *dependent = (evidence.total(*each).value for each in batches)
-    if here is None or other is None or not same(here, other) or np.array_equal(drawn, shuffled):
+    if np.array_equal(drawn, shuffled):
         return False
-    depends = not any(each is None or same(here, each) for each in dependent)
-    return depends and evidence.total(drawn[:2], pred[:3], rows=slice(3)).error is None
+    for pred in _output_probes(evidence):
+        batches = ((drawn, pred), (shuffled, pred), (changed, pred), (drawn, pred[:1].repeat(len(pred), axis=0)))
+        here, other, *dependent = (evidence.total(*each).value for each in batches)
+        if here is None or other is None or not same(here, other):
+            return False
+        if not any(each is None or same(here, each) for each in dependent):
+            return evidence.total(drawn[:2], pred[:3], rows=slice(3)).error is None
+    return False
+
+
+def _output_probes(evidence: Evidence) -> Iterator[Array]:
+    """The outputs, and others that differ more: before anything is learnt a model may say nearly the same of all."""
+    pred = evidence.y_pred
+    yield pred
+    drawn = evidence.rng().uniform(0.05, 0.95, pred.shape)
+    if distributions(pred):
+        drawn /= drawn.sum(axis=-1, keepdims=True)
+    elif not probabilities(pred):
+        drawn = 4 * drawn - 2
+    yield drawn.astype(pred.dtype)
 
 
 def _bare(evidence: Evidence, y_true: Array) -> float | None:
