@@ -1,7 +1,7 @@
 """What `tt.Recorder` costs beside plain `fit`, and what people do today costs on the same work.
 
     KERAS_BACKEND=jax python benchmarks/overhead.py [--quick] [--write] [--workload cnn mlp] [--variants outputs raw]
-        [--repetitions 21] [--seconds 360] [--fit-seconds 1.2] [--folder …]
+        [--repetitions 21] [--seconds 360] [--fit-seconds 1.2] [--heading …] [--folder …]
 
 Each way to train has a model of its own, with the same seed, compiled once and fitted many times in one
 process. A repetition fits each of them once, in an order that turns around every time, and gives one ratio
@@ -346,6 +346,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fit-seconds", type=float, help="about so long a plain fit takes; 1.2 by default")
     parser.add_argument("--quick", action="store_true", help="very short fits, to see that all of it works; MLP alone")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
+    parser.add_argument("--heading", default="overhead", help="of the section in RESULTS.md; the backend is added")
     parser.add_argument("--folder", help="where runs are written for a while; the system's by default")
     parser.add_argument("--dump", choices=DUMPS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -384,9 +385,10 @@ def main() -> None:
     if found.costs:
         parts += [COST_NOTE, table(COST_COLUMNS, found.costs)]
     body = "\n\n".join([*parts, "\n".join(f"- {name}: {text}" for name, text in said)])
-    print(f"## overhead on {backend}\n\n{body}")
+    heading = f"{asked.heading} on {backend}"
+    print(f"## {heading}\n\n{body}")
     if asked.write:
-        write_section(RESULTS, f"overhead on {backend}", body)
+        write_section(RESULTS, heading, body)
     if found.failed:
         sys.exit("Some of it failed; the tables say what.")
 
