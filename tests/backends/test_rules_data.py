@@ -300,6 +300,28 @@ def test_a_mask_that_is_lost_is_noted(tmp_path: Path) -> None:
     assert note.severity == "note"
 
 
+def test_a_mask_that_arrives_is_let_be(tmp_path: Path) -> None:
+    recorder = tt.Recorder(tmp_path / "run", taps=[tt.Outputs(), LAYERS])
+    model = reader(True, layers.GlobalAveragePooling1D(), layers.Dense(3, activation="softmax"))
+    model.fit(WORDS[0], WORDS[1][:, 0], verbose=0, callbacks=[recorder])
+    recorder.finish()
+    report = tt.open(tmp_path / "run").diagnose(rules=[BY_NAME["mask_lost"]])
+    assert report.checked == ("mask_lost",)
+    assert not report.findings
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.parametrize(("batches", "said"), [(12, ["epochs_differ"]), (24, [])])
+def test_a_generator_that_ends(batches: int, said: list[str], tmp_path: Path) -> None:
+    recorder = tt.Recorder(tmp_path / "run", taps=[tt.Outputs()])
+    parts = ((X[at : at + 10], Y[at : at + 10]) for at in (10 * (batch % 8) for batch in range(batches)))
+    classifier().fit(parts, shuffle=False, steps_per_epoch=8, epochs=3, verbose=0, callbacks=[recorder])
+    recorder.finish()
+    found = tt.open(tmp_path / "run").diagnose(rules=[BY_NAME["epochs_differ"]]).wrong
+    assert [each.rule for each in found] == said
+    assert [each.seen for each in found] == ["Epoch 1 had 4 steps, the first one 8."] * len(said)
+
+
 class RunsDry(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of which the second half of the validation comes in every other epoch."""
 
