@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "PACKAGES",
     "Ratio",
     "Timed",
     "compare",
@@ -33,6 +34,9 @@ __all__ = [
     "timed",
     "write_section",
 ]
+
+# of each backend, those whose versions a reader needs
+PACKAGES = {"tensorflow": ("keras", "tensorflow-cpu"), "jax": ("keras", "jax"), "torch": ("keras", "torch")}
 
 
 @dataclass(frozen=True)

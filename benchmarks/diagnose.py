@@ -28,7 +28,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from _measure import facts, load, table, write_section
+from _measure import PACKAGES, facts, load, table, write_section
 from programs.program import CAUSES, Case, Healthy, Program
 
 import truetap as tt
@@ -37,7 +37,6 @@ FIRST = 2
 NAMED, ALARMS, SECONDS = 0.9, 0.05, 5.0
 ROWS, EPOCHS = 1_050_000, 10
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PACKAGES = {"tensorflow": ("keras", "tensorflow-cpu"), "jax": ("keras", "jax"), "torch": ("keras", "torch")}
 COLUMNS = ("broken", "anything said", "named by lint", "named", "sound", "any warning", "lint", "diagnose")
 PARTS = {
     "first": "The rules were written beside these programs: no measure of what they do on others.",
@@ -179,11 +178,9 @@ def _share(answers: list[bool], aim: float | None = None, at_least: bool = True)
 
 def by_kind(found: list[Outcome]) -> str:
     """Of each kind of the taxonomy how many were named."""
-    kinds = {each.kind: [] for each in found if each.broken}
-    for each in found:
-        if each.broken:
-            kinds[each.kind].append(each.named)
-    return ", ".join(f"{kind} {sum(named)} of {len(named)}" for kind, named in kinds.items())
+    broken = Counter(each.kind for each in found if each.broken)
+    named = Counter(each.kind for each in found if each.named)
+    return ", ".join(f"{kind} {named[kind]} of {count}" for kind, count in broken.items())
 
 
 def million(folder: Path) -> tuple[int, float, float]:

@@ -34,7 +34,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from _label_sets import NOISES, SETS, LabelSet, Wrong, make_wrong
-from _measure import facts, load, table, write_section
+from _measure import PACKAGES, facts, load, table, write_section
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -43,7 +43,6 @@ import truetap as tt
 Array = npt.NDArray[Any]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PACKAGES = {"tensorflow": ("keras", "tensorflow-cpu"), "jax": ("keras", "jax"), "torch": ("keras", "torch")}
 FLOORS = {  # average precision, precision at K, F1 of what is flagged
     ("mnist", "symmetric", False): (0.985, 0.945, 0.92),
     ("mnist", "asymmetric", False): (0.93, 0.91, 0.90),

@@ -26,13 +26,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import keras
 import numpy as np
-from _measure import Ratio, compare, facts, load, quartiles, table, write_section
+from _measure import PACKAGES, Ratio, compare, facts, load, quartiles, table, write_section
 from keras import ops
 
 import truetap as tt
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PACKAGES = {"tensorflow": ("keras", "tensorflow-cpu"), "jax": ("keras", "jax"), "torch": ("keras", "torch")}
 BATCH, FEATURES, WIDTH, LAYERS = 128, 64, 256, 4
 ABOUT = """Written by `python benchmarks/tap.py --write`: six taps in a step, with and without a recorder. Each ratio is
 of two runs of one repetition, in turns in one process; quartiles of "plain again" are the machine's noise."""

@@ -88,3 +88,12 @@ def test_diagnose_of_what_is_no_run_or_no_rule(folder: Path) -> None:
     done = call(folder, "diagnose", "run", "--ignore", "overfiting")
     assert done.returncode == 2
     assert "There is no rule 'overfiting'." in done.stderr
+
+
+def test_a_run_without_its_model_is_diagnosed_without_keras(folder: Path) -> None:
+    heavy = ("keras", "tensorflow", "jax", "torch")
+    code = f"import sys, truetap as tt; tt.open('run').diagnose(); print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=folder, env=environment()
+    )
+    assert done.stdout.strip() == "[]", done.stderr

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from truetap import losses, reducers, rules
     from truetap.agreement import Agreement, compare_with_fit
     from truetap.alignment import Alignment, check_alignment
-    from truetap.diagnosis import Watch, lint
+    from truetap.diagnosis.linting import lint
+    from truetap.diagnosis.watch import Watch
     from truetap.epoch_values import EpochLoss, EpochMetric
     from truetap.evaluation import Evaluation
     from truetap.identified import with_ids
@@ -84,14 +85,14 @@ _HOMES = {
     "Samples": "truetap.samples",
     "Tapped": "truetap.taps",
     "Updates": "truetap.taps",
-    "Watch": "truetap.diagnosis",
+    "Watch": "truetap.diagnosis.watch",
     "Weights": "truetap.taps",
     "check_alignment": "truetap.alignment",
     "check_loss": "truetap.loss_checks",
     "collect": "truetap.pairs",
     "compare_with_fit": "truetap.agreement",
     "ground_truth": "truetap.pairs",
-    "lint": "truetap.diagnosis",
+    "lint": "truetap.diagnosis.linting",
     "open": "truetap.run",
     "select": "truetap.selection",
     "stream": "truetap.pairs",

@@ -369,7 +369,7 @@ def _checked(taps: Any) -> tuple[Tap, ...]:
         if taps != "diagnose":
             raise TapError(f"taps= takes taps, such as tt.Outputs(), or 'diagnose'. Received: taps={taps!r}.")
         return diagnose_taps()
-    chosen = tuple(taps) if isinstance(taps, Iterable) and not isinstance(taps, str) else (taps,)
+    chosen = tuple(taps) if isinstance(taps, Iterable) else (taps,)
     for tap in chosen:
         if not isinstance(tap, Tap):
             raise TapError(f"taps= takes taps, such as tt.Outputs() or tt.Activations('conv*'). Received: {tap!r}.")

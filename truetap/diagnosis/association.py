@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from truetap.diagnosis.features import standardised, word_counts
 from truetap.diagnosis.sampled import Sampled
 
 __all__ = ["association", "views"]
@@ -37,13 +38,7 @@ def views(inputs: Sequence[Sampled], chosen: Array) -> list[Array]:
         values = np.where(some.finite, some.values, 0.0)[chosen]
         flat = values.reshape(len(values), -1)
         if some.looked_up:
-            words = flat.astype(np.int64)
-            known, at = np.unique(words, return_inverse=True)
-            if len(known) > _MOST_WORDS:
-                at, known = at % _MOST_WORDS, known[:_MOST_WORDS]
-            counts = np.zeros((len(flat), len(known)))
-            np.add.at(counts, (np.arange(len(flat))[:, None], at.reshape(flat.shape)), 1)
-            flat = counts
+            flat = word_counts(flat, _MOST_WORDS)
         plain.append(_scaled(flat))
         if values.ndim == 3 and not some.looked_up and values.shape[1] > 3:
             spectra.append(_scaled(np.abs(np.fft.rfft(values, axis=1)).reshape(len(values), -1)))
@@ -77,10 +72,8 @@ def association(features: Sequence[Array], labels: Array) -> float:
 
 
 def _scaled(flat: Array) -> Array:
-    spread = flat.std(axis=0)
-    return np.asarray(
-        (flat - flat.mean(axis=0))[:, spread > 0] / spread[spread > 0] / np.sqrt(max(1, (spread > 0).sum()))
-    )
+    found = standardised(flat)
+    return np.asarray(found / np.sqrt(max(1, found.shape[1])))
 
 
 def _of_neighbours(features: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from truetap.diagnosis.sampled import Sampled
 
-__all__ = ["features"]
+__all__ = ["features", "nearest", "standardised", "word_counts"]
 
 Array = npt.NDArray[Any]
 
@@ -31,15 +31,50 @@ def features(some: Sampled) -> Array | None:
         return _words(flat)
     if some.whole and values.ndim == 2 and values.max(initial=0) > 1:
         return None
+    found = standardised(flat)
+    return found if found.shape[1] else None
+
+
+def standardised(flat: Array) -> Array:
+    """With mean 0 and deviation 1: of shape (n, k), the features that are finite and vary.
+
+    Args:
+        flat: Shape (n, features).
+    """
     spread = flat.std(axis=0)
     usable = np.isfinite(flat).all(axis=0) & (spread > 0)
-    return (flat - flat.mean(axis=0))[:, usable] / spread[usable] if usable.any() else None
+    return np.asarray((flat - flat.mean(axis=0))[:, usable] / spread[usable])
+
+
+def word_counts(ids: Array, most: int | None = None) -> Array:
+    """How often each word comes in each text: shape (n, words).
+
+    Args:
+        ids: Numbers of words, shape (n, length).
+        most: So many columns at most; words share them where there are more.
+    """
+    words, place = np.unique(ids, return_inverse=True)
+    width = len(words) if most is None else min(len(words), most)
+    counts = np.zeros((len(ids), width))
+    np.add.at(counts, (np.arange(len(ids))[:, np.newaxis], place.reshape(ids.shape) % max(width, 1)), 1.0)
+    return counts
+
+
+def nearest(vectors: Array, count: int) -> npt.NDArray[np.int64]:
+    """The nearest others of each row, nearest first: shape (n, count).
+
+    Args:
+        vectors: Shape (n, k).
+        count: How many.
+    """
+    squares = (vectors**2).sum(axis=1)
+    distances = squares[:, np.newaxis] + squares - 2 * vectors @ vectors.T
+    np.fill_diagonal(distances, np.inf)
+    return np.argsort(distances, axis=1)[:, :count]
 
 
 def _words(ids: Array) -> Array | None:
-    words, place = np.unique(ids, return_inverse=True)
-    counts = np.zeros((len(ids), len(words)))
-    np.add.at(counts, (np.arange(len(ids))[:, np.newaxis], place.reshape(ids.shape)), 1.0)
+    counts = word_counts(ids)
     weighed = counts * np.log(len(ids) / (counts > 0).sum(axis=0))
     lengths = np.linalg.norm(weighed, axis=1, keepdims=True)
     return np.asarray(weighed / np.where(lengths > 0, lengths, 1.0)) if lengths.any() else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from truetap.diagnosis.features import features
+from truetap.diagnosis.features import features, nearest
 from truetap.diagnosis.sampled import sampled
 
 if TYPE_CHECKING:
@@ -71,18 +71,15 @@ def neighbours_skill(evidence: Evidence, output: OutputEvidence) -> float | None
     if found is None:
         return None
     x, y = found
-    squares = (x**2).sum(axis=1)
-    distances = squares[:, np.newaxis] + squares - 2 * x @ x.T
-    np.fill_diagonal(distances, np.inf)
-    nearest = y[np.argsort(distances, axis=1)[:, :_NEIGHBOURS]]
+    others = y[nearest(x, _NEIGHBOURS)]
     if output.meant in ("classes", "binary"):
         if y.shape[1] != 1:
             return None
         kinds, codes = np.unique(y, return_inverse=True)
         codes = codes.reshape(len(y))
-        votes = np.stack([(nearest[..., 0] == kind).sum(axis=1) for kind in kinds], axis=1)
+        votes = np.stack([(others[..., 0] == kind).sum(axis=1) for kind in kinds], axis=1)
         return _of_classes(codes, votes.argmax(axis=1))
-    return _of_numbers(y, nearest.mean(axis=1)) if output.meant == "regression" else None
+    return _of_numbers(y, others.mean(axis=1)) if output.meant == "regression" else None
 
 
 def _of_classes(true: Array, said: Array) -> float | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from truetap.diagnosis.features import features
+from truetap.diagnosis.features import features, nearest
 from truetap.diagnosis.sampled import sampled
 
 if TYPE_CHECKING:
@@ -52,11 +52,8 @@ def _centres(x: Array, y: Array, kinds: Array) -> Array:
 
 def _strangers(x: Array, y: Array, kinds: Array) -> Array:
     """How seldom, against chance, an input of one label is among the nearest of one of the other."""
-    squares = (x**2).sum(axis=1)
-    distances = squares[:, np.newaxis] + squares - 2 * x @ x.T
-    np.fill_diagonal(distances, np.inf)
-    nearest = y[np.argsort(distances, axis=1)[:, :_NEIGHBOURS]]
-    met = np.asarray([[(nearest[y == one] == other).mean() / (y == other).mean() for other in kinds] for one in kinds])
+    others = y[nearest(x, _NEIGHBOURS)]
+    met = np.asarray([[(others[y == one] == other).mean() / (y == other).mean() for other in kinds] for one in kinds])
     return np.asarray(-(met + met.T))
 
 

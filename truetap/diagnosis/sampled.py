@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from truetap.diagnosis.features import standardised
 from truetap.diagnosis.rows import Rows
 from truetap.errors import TruetapError
 
@@ -122,8 +123,7 @@ def order_of(output: OutputEvidence, rows: Rows, most: int = 64) -> Array | None
     flat = np.asarray(rows.y_true, np.float64).reshape(len(rows), -1)
     flat = flat[:, :: max(1, flat.shape[1] // most)][:, :most]
     flat = np.where(np.isfinite(flat), flat, 0.0)
-    spread = flat.std(axis=0)
-    return np.asarray((flat - flat.mean(axis=0))[:, spread > 0] / spread[spread > 0])
+    return standardised(flat)
 
 
 def _prints(evidence: Evidence, path: str, phase: str) -> Array | None:

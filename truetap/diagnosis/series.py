@@ -69,6 +69,11 @@ class Series:
         """One statistic of one path over the steps; empty where it wasn't recorded."""
         return np.asarray(self.values.get(path, {}).get(statistic, ()), np.float64)
 
+    def size(self, path: str) -> Array:
+        """The root mean square of a path's values over the steps, of their mean and deviation; empty without these."""
+        mean, deviation = self.of_path(path, "mean"), self.of_path(path, "std")
+        return np.hypot(mean, deviation) if len(mean) == len(deviation) else mean[:0]
+
     def each(self, statistic: str) -> dict[str, Array]:
         """One statistic of every path that has it."""
         return {path: found[statistic] for path, found in self.values.items() if statistic in found}

@@ -143,13 +143,11 @@ def _scaled(evidence: Evidence) -> bool:
     assert evidence.facts is not None
     if evidence.updates is None:
         return False
-    scales = [
-        weight.path
-        for layer in evidence.facts.model.layers
-        for weight in layer.weights
-        if weight.trainable and weight.path.rpartition("/")[2] not in ("bias", "beta")
-    ]
-    return any(np.isnan(evidence.updates.of_path(path, "ratio")[:1]).any() for path in scales)  # over a norm of 0
+    return any(
+        np.isnan(evidence.updates.of_path(path, "ratio")[:1]).any()  # over a norm of 0
+        for path, weight in evidence.facts.model.weights.items()
+        if weight.trainable and path.rpartition("/")[2] not in ("bias", "beta")
+    )
 
 
 _ZERO = "the gradient is 0 in every recorded step"

@@ -145,8 +145,8 @@ def _layer_of(evidence: Evidence, weight: str) -> str:
 def _sizes(evidence: Evidence) -> dict[str, float]:
     """The root mean square of each layer's values at the first step."""
     assert evidence.activations is not None
-    means, spreads = evidence.activations.first("mean"), evidence.activations.first("std")
-    return {path: float(np.hypot(means[path], spreads[path])) for path in spreads if path in means}
+    sizes = {path: evidence.activations.size(path) for path in evidence.activations.paths}
+    return {path: float(size[0]) for path, size in sizes.items() if len(size)}
 
 
 def _input_size(evidence: Evidence) -> float:

@@ -71,13 +71,11 @@ class NoisyLabels:
                 found = None if train is None else _contradicted(train)
                 if found is None or found.share < _SHARE or found.count < _FEWEST or found.skill < _SKILL:
                     continue
-                if not found.steady:
-                    continue
                 before = _validated_before(evidence, output, epoch)
                 alike = found.spread is not None and found.spread < _SPREAD and found.tenth > _SHARE
                 flat = found.spread is None and found.flat
                 clean = before is not None and _fewer(before, found)
-                if alike or flat or clean:
+                if found.steady and (alike or flat or clean):
                     yield self._finding(output, found, before if clean else None)
                     break
 

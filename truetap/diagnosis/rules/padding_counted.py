@@ -162,8 +162,10 @@ def _softmax(logits: Array) -> Array:
 
 def _harmless(evidence: Evidence) -> bool:
     """Whether nothing shows that a mean over padding does harm: the model learns, or hasn't been trained."""
-    learnt = best_skill(evidence) if evidence.curve is not None else None
-    return evidence.curve is None or (learnt is not None and learnt >= _LEARNT)
+    if evidence.curve is None:
+        return True
+    learnt = best_skill(evidence)
+    return learnt is not None and learnt >= _LEARNT
 
 
 def _lost(evidence: Evidence) -> str:

@@ -48,12 +48,12 @@ class PenaltyTooStrong:
         got = best_skill(evidence) if evidence.curve is not None else None
         if evidence.curve is None or got is None:
             wrong = share is not None and share >= _AT_ONCE
-            shrunk, silenced = None, False
+            which, shrunk = "", None
         else:
-            shrunk = _shrinking(evidence, penalised or list(evidence.facts.model.layers))
-            quieter = _quieter(evidence, penalised)
-            silenced = quieter is not None and (shrunk is None or quieter < shrunk)
-            shrunk = quieter if silenced else shrunk
+            kernels = _shrinking(evidence, penalised or list(evidence.facts.model.layers))
+            sizes = {"The kernels": kernels, "Its values": _quieter(evidence, penalised)}
+            known = {name: size for name, size in sizes.items() if size is not None}
+            which, shrunk = min(known.items(), key=lambda item: item[1], default=("", None))
             wrong = shrunk is not None and shrunk <= _SHRUNK and got < _LEARNT and _unlearnt(evidence, got)
         if not wrong:
             return
@@ -64,7 +64,6 @@ class PenaltyTooStrong:
         else:
             what = f"The optimizer's weight decay takes {decay:.1%} of each weight in a step"
         times = "" if share is None else f"; in the first step the penalties are {share:.2g} times the loss"
-        which = "Its values" if silenced else "The kernels"
         left = "" if shrunk is None else f". {which} end at {shrunk:.1%} of the size they began with"
         learnt = "" if got is None else f", and the model explains {max(got, 0):.0%} of its labels"
         yield Finding(
@@ -133,13 +132,8 @@ def _quieter(evidence: Evidence, layers: list[LayerFacts]) -> float | None:
     """The size of what comes out of penalised layers at the end, in units of that of the first step: the least."""
     if evidence.activations is None:
         return None
-    found = []
-    for layer in layers:
-        mean, spread = (evidence.activations.of_path(layer.path, name) for name in ("mean", "std"))
-        sizes = np.hypot(mean, spread) if len(mean) == len(spread) else mean[:0]
-        if len(sizes) and sizes[0] > 0:
-            found.append(float(sizes[-1] / sizes[0]))
-    return min(found, default=None)
+    sizes = [evidence.activations.size(layer.path) for layer in layers]
+    return min((float(size[-1] / size[0]) for size in sizes if len(size) and size[0] > 0), default=None)
 
 
 def _unlearnt(evidence: Evidence, got: float) -> bool:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from truetap.diagnosis.probing import chance
 from truetap.diagnosis.wiring import Wiring
 from truetap.facts import LayerFacts
 from truetap.rules.finding import Finding, Severity
@@ -63,7 +62,7 @@ class TrainingFlagIgnored:
             yield self._finding(
                 own, _ON, 0.8, "drop in validation and in use too, since `call` never looks at training"
             )
-        elif any(layer.own for layer in facts.model.layers):
+        elif evidence.model is not None and any(layer.own for layer in facts.model.layers):
             yield from self._at_random(evidence)
         for phase in ("val", "test"):
             validation = facts.phases.get(phase)
@@ -80,6 +79,8 @@ class TrainingFlagIgnored:
                 return
 
     def _at_random(self, evidence: Evidence) -> Iterator[Finding]:
+        from truetap.diagnosis.probing import chance  # Keras, which reading a run doesn't need
+
         assert evidence.facts is not None
         by = chance(evidence)
         if by is None or by <= _BY_CHANCE:

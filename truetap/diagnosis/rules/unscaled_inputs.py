@@ -117,7 +117,7 @@ def _answer(evidence: Evidence) -> _Answer | None:
     series, layers = evidence.activations, evidence.facts.model.by_path
     if series is None:
         return None
-    first = {name: series.first(name) for name in ("mean", "std", "near_one", "near_zero")}
+    first = {name: series.first(name) for name in ("near_one", "near_zero")}
     found: list[_Answer] = []
     graph = evidence.facts.model.kind != "subclassed"
     for call in evidence.trace.calls:
@@ -133,7 +133,8 @@ def _answer(evidence: Evidence) -> _Answer | None:
             continue
         if found and (layer.after or not graph):
             break
-        rms = float(np.hypot(first["mean"].get(call, np.nan), first["std"].get(call, np.nan)))
+        size = series.size(call)
+        rms = float(size[0]) if len(size) else np.nan
         ends = first["near_one"].get(call, 0.0)
         ends += first["near_zero"].get(call, 0.0) if "sigmoid" in str(layer.activation) or layer.kind in _GATED else 0.0
         found.append(_Answer(layer, rms, ends, False))
