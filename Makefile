@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench pictures clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
@@ -13,18 +13,21 @@ test: $(VENV)/.test
 	VENV=$(VENV) PYTHON=$(BIN)/python tests/run_all.sh
 
 check: $(VENV)/.test
-	$(BIN)/ruff check truetap tests benchmarks examples
-	$(BIN)/ruff format --check truetap tests benchmarks examples
+	$(BIN)/ruff check truetap tests benchmarks examples docs
+	$(BIN)/ruff format --check truetap tests benchmarks examples docs
 	$(BIN)/mypy
 
 format: $(VENV)/.test
-	$(BIN)/ruff check --fix truetap tests benchmarks examples
-	$(BIN)/ruff format truetap tests benchmarks examples
+	$(BIN)/ruff check --fix truetap tests benchmarks examples docs
+	$(BIN)/ruff format truetap tests benchmarks examples docs
 
 bench: $(VENV)/.test
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/collect.py || exit 1; done
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/overhead.py || exit 1; done
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python benchmarks/tap.py || exit 1; done
+
+pictures: $(VENV)/.test
+	KERAS_BACKEND=tensorflow $(BIN)/python docs/picture.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

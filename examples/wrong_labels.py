@@ -1,7 +1,8 @@
 """Which labels are wrong? Asked of one recorded training, with no second pass over the data.
 
 Puts wrong labels into 4,000 real MNIST digits, trains a small network on them once with a recorder beside it, and
-then asks the record which labels are probably wrong, and whether anything else is. Run it by `make demo`, or, on a
+then asks the record which labels are probably wrong, and whether anything else is. Ends with a report that any
+browser opens. Run it by `make demo`, or, on a
 backend of your choice:
 
     KERAS_BACKEND=jax python examples/wrong_labels.py
@@ -143,6 +144,8 @@ def main():
     samples = run.samples(phase="val", epoch=-1)
     accuracy = np.mean(samples.pred_labels == true[samples.ids])
     print(f"\nOn the 1,000 validation digits of the last epoch {accuracy:.1%} are right. The run is in {folder}.")
+    report = run.report(f"{folder}.html", model=model, data=(images, given))
+    print(f"Its report, with the suspects' pictures, which any browser opens: {report}")
 
 
 if __name__ == "__main__":

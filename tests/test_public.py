@@ -12,6 +12,7 @@ NAMES = [
     "Activations",
     "Agreement",
     "Alignment",
+    "Comparison",
     "DamagedRunError",
     "DataEndedEarly",
     "DataError",

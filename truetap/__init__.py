@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from truetap import losses, reducers, rules
     from truetap.agreement import Agreement, compare_with_fit
     from truetap.alignment import Alignment, check_alignment
+    from truetap.comparison import Comparison
     from truetap.diagnosis.linting import lint
     from truetap.diagnosis.watch import Watch
     from truetap.epoch_values import EpochLoss, EpochMetric
@@ -70,6 +71,7 @@ _HOMES = {
     "Activations": "truetap.taps",
     "Agreement": "truetap.agreement",
     "Alignment": "truetap.alignment",
+    "Comparison": "truetap.comparison",
     "EpochLoss": "truetap.epoch_values",
     "EpochMetric": "truetap.epoch_values",
     "Evaluation": "truetap.evaluation",
@@ -105,6 +107,7 @@ __all__ = [
     "Activations",
     "Agreement",
     "Alignment",
+    "Comparison",
     "DamagedRunError",
     "DataEndedEarly",
     "DataError",

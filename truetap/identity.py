@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from truetap.fingerprint import fingerprint
 from truetap.identified import Identified
 from truetap.ids import repeated
 
-__all__ = ["Naming"]
+__all__ = ["Naming", "walk"]
 
 Array = npt.NDArray[Any]
 
@@ -45,27 +45,16 @@ class Naming:
             steps: Number of batches to walk.
             columns: Of a dict input, the columns that the model took.
         """
-        if isinstance(data, Identified):
-            if ids is not None:
-                raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one.")
-            data, ids = data.data, data.ids
-        reader = Reader(open_source(data), steps=steps, ids=ids, labelled=False)
-        prints, names = [], []
-        for read in reader:
-            if read.ids is None and reader.facts.shuffles:
+        prints, names, rows = [], [], 0
+        for batch in walk(data, ids, steps=steps, columns=columns):
+            if batch.ids is None and batch.shuffled:
                 raise IdError(
-                    f"Row numbers name samples only in an order that stays, and this {reader.facts.kind} shuffles. "
+                    f"Row numbers name samples only in an order that stays, and this {batch.shuffled} shuffles. "
                     "Expected: the data before the shuffling, or data that carry ids (tt.with_ids)."
                 )
-            x = read.parts.host_x()
-            if columns and isinstance(x, Mapping) and set(columns) <= set(x):
-                x = {key: x[key] for key in columns}
-            prints.append(fingerprint(x))
-            start = reader.samples_read - read.parts.size
-            names.append(np.arange(start, reader.samples_read) if read.ids is None else read.ids)
-        if not prints:
-            raise DataError(f"The {reader.facts.kind} gave no batch. Expected: the data that were collected.")
-        reader.check_end()
+            prints.append(batch.prints)
+            names.append(np.arange(rows, rows + len(batch.prints)) if batch.ids is None else batch.ids)
+            rows += len(batch.prints)
         return cls(np.concatenate(prints), np.concatenate(names))
 
     def apply(self, prints: Array) -> tuple[Array, list[str]]:
@@ -111,6 +100,42 @@ class Naming:
                 "their names were given out in order, and may be exchanged among identical inputs."
             )
         return said
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Walked:
+    """A batch of a walk over data.
+
+    Attributes:
+        x: The inputs, of the columns that the model took.
+        prints: Their fingerprints, int64 (n,).
+        ids: The names that the data carry or were given, (n,); None where there are none.
+        shuffled: The kind of the data where they come in another order each time, else "".
+    """
+
+    x: Any
+    prints: Array
+    ids: Array | None
+    shuffled: str
+
+
+def walk(
+    data: Any, ids: Any = None, *, steps: int | None = None, columns: tuple[str, ...] | None = None
+) -> Iterator[Walked]:
+    """The inputs of some data once, batch by batch, with their fingerprints; arguments as for `Naming.of`."""
+    if isinstance(data, Identified):
+        if ids is not None:
+            raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one.")
+        data, ids = data.data, data.ids
+    reader = Reader(open_source(data), steps=steps, ids=ids, labelled=False)
+    for read in reader:
+        x = read.parts.host_x()
+        if columns and isinstance(x, Mapping) and set(columns) <= set(x):
+            x = {key: x[key] for key in columns}
+        yield Walked(x, fingerprint(x), read.ids, reader.facts.kind if reader.facts.shuffles else "")
+    if not reader.samples_read:
+        raise DataError(f"The {reader.facts.kind} gave no batch. Expected: the data that were collected.")
+    reader.check_end()
 
 
 def _occurrence(values: Array) -> Array:

@@ -33,10 +33,11 @@ from truetap.tasks import Hint, OutputTask
 from truetap.tasks.task import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import duckdb
 
+    from truetap.comparison import Comparison
     from truetap.reading.sql import Database
     from truetap.rules import Report, Rule
 
@@ -499,6 +500,74 @@ class Run:
 
         return diagnose(self, model, rules=rules, ignore=ignore)
 
+    def compare(
+        self,
+        other: Run,
+        *,
+        phase: str | None = None,
+        slices: Mapping[str, Any] | None = None,
+        most: int = 100,
+        resamples: int = 500,
+        seed: int = 0,
+    ) -> Comparison:
+        """What changed from this run (here) to another (there), over the samples of the last epoch of one phase.
+
+        Samples that both runs have are paired by their names, else by the fingerprints of their inputs; metrics are
+        those of `samples.evaluate()`, with 95% intervals of their differences over resampled samples (percentile
+        bootstrap: Efron and Tibshirani 1993, chapter 13), which say what the choice of samples may account for.
+
+        Args:
+            other: The other run.
+            phase: "val", "train" or "test"; by default "val" if both runs have it, else "train".
+            slices: Parts to compare too, by name: sample ids; a bool mask over the rows of this run's samples of that
+                phase; or an Arrow table of `sample_id` and one more column, whose values are the parts.
+            most: How many samples are listed of those whose loss changed most.
+            resamples: How many, 100 or more.
+            seed: Of the resampling.
+
+        Returns:
+            A `tt.Comparison`: metrics, classes and slices, samples newly right and newly wrong, findings, settings.
+
+        Raises:
+            NotRecordedError: One of the runs doesn't have the phase.
+            TaskError, StructureError: Their outputs mean different things, or have no name in common.
+
+        Example:
+            >>> run.compare(run).newly_wrong.num_rows
+            0
+        """
+        from truetap.comparison import compare  # SciPy, which reading alone doesn't need
+
+        return compare(self, other, phase=phase, slices=slices, most=most, resamples=resamples, seed=seed)
+
+    def report(self, path: str | os.PathLike[str] = "report.html", *, model: Any = None, data: Any = None) -> str:
+        """Writes one HTML file that any browser opens, without a network: findings first, then curves, the view that
+        fits each output's task, hardest samples and suspect labels with their inputs, layers, what recording cost.
+
+        Needs the package that carries the code of the charts: `pip install truetap[report]`. Holds at most 500
+        samples. Strings of the run (names of classes, paths, texts) are data in it, never markup.
+
+        Args:
+            path: Where to; an older report of this name is replaced.
+            model: The model that was trained, if it is at hand: then its loss is checked too.
+            data: The data, if they are at hand, as `tt.collect` takes them: inputs that were not recorded are then
+                found in them, by one walk, by the bits of each sample.
+
+        Returns:
+            The path.
+
+        Raises:
+            StoreError: The package is missing, or the file can't be written.
+            IdError: None of the samples to show is in the data.
+
+        Example:
+            >>> run.report("report.html")  # doctest: +SKIP
+            'report.html'
+        """
+        from truetap.report import write_report  # many files, which reading alone doesn't need
+
+        return write_report(self, path, model=model, data=data)
+
     # --- SQL, checks ----------------------------------------------------------------------------------
 
     def sql(self, query: str, /, **parameters: Any) -> duckdb.DuckDBPyRelation:
@@ -547,6 +616,11 @@ class Run:
         for table in tables.reader.tables:
             lines.append(f"  {table}: {tables.reader.num_rows(table):,} rows")
         return "\n".join(lines if len(lines) > 1 else [f"{lines[0]}: no table yet"])
+
+    def _repr_html_(self) -> str:
+        from truetap.notebook.objects import run_html
+
+        return run_html(self)
 
     # --- inside ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,61 @@
+"""Inputs that were not recorded, found in the data that the report is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import truetap as tt
+from tests.report.test_images import read
+from truetap.report.gather import gather
+from truetap.run import Run
+
+RNG = np.random.default_rng(0)
+PIXELS: npt.NDArray[np.int64] = RNG.integers(0, 256, (60, 8, 8, 1))
+PIXELS[:, 0, 0] = 255  # so that white is known
+LABELS = RNG.integers(0, 3, 60)
+
+
+def images(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    return (pixels / 255).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    path = tmp_path_factory.mktemp("data") / "run"
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(images(PIXELS), LABELS, epochs=2, batch_size=16, verbose=0, callbacks=[tt.Recorder(path)])
+    found = tt.open(path)
+    found.identify((images(PIXELS), LABELS))
+    return found
+
+
+def test_each_sample_has_its_own_picture_whatever_the_order_of_the_data(run: Run) -> None:
+    order = RNG.permutation(60)
+    content = gather(run, data=(images(PIXELS[order]), LABELS[order]))
+    assert len(content.samples) >= 50
+    for sample in content.samples.values():
+        (shown,) = sample.inputs
+        assert shown.kind == "image"
+        assert np.array_equal(read(shown.data), PIXELS[int(sample.name)]), sample.name
+
+
+def test_samples_that_the_data_lack_are_shown_without(run: Run) -> None:
+    content = gather(run, data=images(PIXELS[:20]))
+    known = {int(each.name) for each in content.samples.values() if each.inputs}
+    assert known == {int(each.name) for each in content.samples.values()} & set(range(20))
+
+
+def test_other_data_are_refused(run: Run) -> None:
+    said = r"None of the 5[0-9] samples that are shown is in these data\. Received: 60 samples"
+    with pytest.raises(tt.IdError, match=said):
+        gather(run, data=images(PIXELS) + 1)
+
+
+def test_without_data_there_are_no_inputs(run: Run) -> None:
+    assert all(sample.inputs == () for sample in gather(run).samples.values())

@@ -1,0 +1,105 @@
+"""A run as the content of a report: each section from what was recorded, in the order of interest.
+
+Costs one pass over the last epoch for metrics, one over all epochs for rankings, one for the histories of at most 500
+samples. What a run has no data for is left out, or said in a line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from truetap.report import charts
+from truetap.report.content import Column, Content, Found, Section, Table, Value
+from truetap.report.curves import curves
+from truetap.report.facts import facts_of
+from truetap.report.layers import layers
+from truetap.report.outputs import looked_at, outputs
+from truetap.report.ranked import hardest, suspects
+from truetap.report.roster import Roster
+
+if TYPE_CHECKING:
+    from truetap.rules import Finding, Report
+    from truetap.run import Run
+
+__all__ = ["gather"]
+
+_MOST_OF_FINDING = 12
+
+
+def gather(run: Run, model: Any = None, data: Any = None) -> Content:
+    """All that a report of the run shows.
+
+    Args:
+        run: The run; it may still be written.
+        model: The model, if it is at hand: then its loss is checked, too.
+        data: The data, if they are at hand: then inputs that were not recorded are shown, too.
+    """
+    roster = Roster(run)
+    report = run.diagnose(model)
+    findings = tuple(_found(run, each, roster) for each in report)
+    sections = tuple(section for section in _sections(run, roster) if section is not None)
+    samples = roster.samples(data)
+    name = os.path.basename(os.path.abspath(run.path))
+    return Content(
+        title=name,
+        said=_said(run),
+        facts=facts_of(run),
+        findings=findings,
+        verdict=_verdict(report),
+        skipped=tuple(report.skipped.items()),
+        sections=sections,
+        samples=samples,
+        history=charts.history(),
+    )
+
+
+def _sections(run: Run, roster: Roster) -> Iterable[Section | None]:
+    yield curves(run)
+    looked = looked_at(run)
+    hard, wrong = hardest(run, roster), suspects(run, roster)  # before the cells: their samples come first
+    yield from [] if looked is None else outputs(run, looked, roster)
+    yield hard
+    yield wrong
+    yield layers(run)
+    yield _cost(run)
+
+
+def _said(run: Run) -> str:
+    source = (run.metadata.get("collect") or {}).get("source", "")
+    kind = "A collection by tt.collect" if run.phases == {} and source != "fit" else "A recorded training run"
+    return f"{kind}, {run.path}"
+
+
+def _verdict(report: Report) -> str:
+    return f"{report.count[:1].upper()}{report.count[1:]}; {len(report.checked)} checks ran."
+
+
+def _found(run: Run, finding: Finding, roster: Roster) -> Found:
+    phase = "train" if "train" in run.sample_epochs() else next(iter(run.sample_epochs()), "")
+    return Found(
+        severity=str(finding.severity),
+        rule=finding.rule,
+        seen=finding.seen,
+        why=finding.why,
+        do=finding.do,
+        where=finding.where,
+        reference=finding.reference,
+        samples=roster.keys(phase, finding.sample_ids[:_MOST_OF_FINDING]) if phase else (),
+    )
+
+
+def _cost(run: Run) -> Section | None:
+    """What recording cost; None where no epoch has ended."""
+    if "overhead" not in run.tables or not run.reader.num_rows("overhead"):
+        return None
+    summary = run.overhead()
+    names = [name for name in summary.table.schema.names if name not in ("phase", "epoch")]
+    columns = (Column("phase", "text"), Column("epoch"), *(Column(name.replace("_", " ")) for name in names))
+    rows = tuple(_line(row, names) for row in summary.table.to_pylist())
+    return Section("cost", "What recording cost", (str(summary),), (Table("By phase and epoch", columns, rows),))
+
+
+def _line(row: dict[str, Any], names: list[str]) -> tuple[Value, ...]:
+    return (row["phase"], row["epoch"], *(row[name] for name in names))

@@ -1,0 +1,31 @@
+// Puts the content into the page: all text first, then the charts.
+
+import { configure, drawWaiting } from "./charts.js";
+import { el } from "./dom.js";
+import { drawn, facts, findings } from "./parts.js";
+import { closeByBackdrop, know } from "./samples.js";
+
+const content = JSON.parse(document.getElementById("content").textContent);
+configure(content.config);
+know(content);
+document.title = `${content.title}: truetap report`;
+document.getElementById("title").textContent = content.title;
+document.getElementById("said").textContent = content.said;
+document.getElementById("facts").append(...facts(content.facts));
+document.getElementById("main").append(findings(content), ...content.sections.map(drawn));
+const headings = [["findings", "Findings"], ...content.sections.map((each) => [each.anchor, each.heading])];
+const entries = headings.map(([anchor, title]) => el("li", {}, el("a", { href: `#${anchor}`, class: "name" }, title)));
+document.getElementById("contents").append(...entries);
+closeByBackdrop();
+
+const theme = document.getElementById("theme");
+const preferred = window.matchMedia("(prefers-color-scheme: dark)");
+const setTheme = (dark) => {
+  theme.setAttribute("aria-pressed", String(dark));
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+};
+setTheme(preferred.matches);
+preferred.addEventListener("change", (event) => setTheme(event.matches));
+theme.addEventListener("click", () => setTheme(theme.getAttribute("aria-pressed") !== "true"));
+
+document.addEventListener("DOMContentLoaded", drawWaiting); // the charts' own script has run by then

@@ -1,0 +1,95 @@
+"""Lists of samples: the hardest to learn, and labels that are probably wrong."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from truetap.errors import StoreError, StructureError, TaskError
+from truetap.report.content import Column, Part, Section, Table, Value
+from truetap.report.roster import Roster
+
+if TYPE_CHECKING:
+    from truetap.run import Run
+
+__all__ = ["hardest", "suspects"]
+
+_MOST = 50
+
+
+def hardest(run: Run, roster: Roster) -> Section | None:
+    """The samples with the highest mean loss over the training; None where no training was recorded."""
+    phase = _phase(run)
+    if phase is None:
+        return None
+    parts: list[Part] = []
+    said = [f"By the mean of their losses over all epochs of phase {phase!r}. Open one to see its history."]
+    for name in run.output_names:
+        try:
+            table = run.hardest(_MOST, phase=phase, output=name or None)
+        except (TaskError, StoreError) as error:
+            said.append(f"{name or 'They'} could not be ranked: {error}")
+            continue
+        rows = []
+        for row in table.to_pylist():
+            key = roster.key(phase, row["sample_id"])
+            if key is not None:
+                rows.append((key, row["mean_loss"], row["last_loss"], row["visits"]))
+        columns = (Column("sample", "sample"), Column("mean loss"), Column("last loss"), Column("visits"))
+        parts.append(Table(_of(f"The {len(rows)} hardest samples", name), columns, tuple(rows)))
+    return Section("hardest", "Hardest samples", tuple(said), tuple(parts))
+
+
+def suspects(run: Run, roster: Roster) -> Section | None:
+    """Labels that are flagged, the most suspicious first; None where labels are no classes."""
+    phase = _phase(run)
+    if phase is None:
+        return None
+    parts: list[Part] = []
+    said: list[str] = []
+    for name in run.output_names:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                table = run.label_issues(phase, name or None)
+            except (TaskError, StoreError, StructureError):  # no classes
+                continue
+        said += [str(each.message) for each in caught]
+        flagged = [row for row in table.to_pylist() if row["flagged"]]
+        said.append(
+            _of(f"{len(flagged):,} of {table.num_rows:,} labels are flagged as probably wrong", name)
+            + (f"; the {_MOST} most suspicious are listed." if len(flagged) > _MOST else ".")
+        )
+        if flagged:
+            names = run.samples(phase, 0 if 0 in run.sample_epochs()[phase] else -1).class_names
+            parts.append(_listed(flagged[:_MOST], phase, names, roster, name))
+    return Section("labels", "Labels that are probably wrong", tuple(said), tuple(parts)) if said else None
+
+
+def _listed(
+    flagged: list[dict[str, Any]], phase: str, names: tuple[str, ...] | None, roster: Roster, output: str
+) -> Table:
+    units = "unit" in flagged[0]
+    columns = [Column("sample", "sample"), *([Column("unit")] if units else [])]
+    columns += [Column("label", "text"), Column("suggested", "text"), Column("score")]
+    rows: list[tuple[Value, ...]] = []
+    for row in flagged:
+        key = roster.key(phase, row["sample_id"])
+        if key is None:
+            continue
+        labels = [row[kind] if units else _class(names, row[kind]) for kind in ("label", "suggested_label")]
+        rows.append((key, *([row["unit"]] if units else []), *map(str, labels), row["score"]))
+    return Table(_of("Suspect labels", output), tuple(columns), tuple(rows))
+
+
+def _class(names: tuple[str, ...] | None, label: int) -> str:
+    return names[label] if names is not None and 0 <= label < len(names) else str(label)
+
+
+def _of(words: str, output: str) -> str:
+    return f"{words}, output {output}" if output else words
+
+
+def _phase(run: Run) -> str | None:
+    """Training where it is recorded, else validation: the phases that come again and again."""
+    return next((phase for phase in ("train", "val") if phase in run.sample_epochs()), None)
