@@ -31,6 +31,7 @@ _MOST_VALUES = 1 << 27  # float32: half a gigabyte
 _FEW_EPOCHS = 3
 _BEYOND_CHANCE = 3.0  # standard errors
 _MANY = 0.1  # of all labels
+_MOST = 0.5  # of all labels: beyond it nothing says which of two classes is the wrong one
 
 
 def label_issues(subject: Subject) -> pa.Table:
@@ -81,6 +82,15 @@ def _doubt(weights: EpochWeights, verdict: Verdict) -> None:
             f"Expected: {_BEYOND_CHANCE:g} at least. Check that inputs and labels are paired as they should be. If the "
             "model merely learned nothing in that epoch, choose those from where it does: "
             "run.label_issues(epochs=[...]).",
+            DataWarning,
+            stacklevel=4,
+        )
+    elif share > _MOST:
+        warnings.warn(
+            f"More labels are flagged than not: don't trust the flags. Received: {share:.0%} of the labels contradicted "
+            "by predictions in the epochs that count. Expected: a model that fits most of its labels, since what is "
+            "wrong is told by what is right. Train for longer, or with a model that can learn more; the order of the "
+            "samples may still be of use.",
             DataWarning,
             stacklevel=4,
         )
