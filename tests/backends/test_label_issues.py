@@ -116,16 +116,6 @@ def test_labels_that_have_nothing_to_do_with_the_inputs_are_said(tmp_path: Path)
     assert found.num_rows == COUNT
 
 
-def test_a_model_that_fits_few_of_its_labels_is_not_trusted(tmp_path: Path) -> None:
-    teacher = np.random.default_rng(8).normal(size=(64, 300))
-    classes = ((PIXELS[:600] - PIXELS.mean(axis=0)) @ teacher).argmax(axis=1)
-    run = trained(tmp_path / "run", classes, units=300, epochs=4)
-    with pytest.warns(tt.DataWarning, match=r"More labels are flagged than not.*Received: \d+% of the labels") as said:
-        found = run.label_issues()
-    assert said[0].filename == __file__
-    assert column(found, "flagged").mean() > 0.5
-
-
 def test_labels_that_were_memorised_are_still_found(tmp_path: Path) -> None:
     given, wrong = (each[:600] for each in with_wrong(0.1))
     run = trained(tmp_path / "run", given, width=256, epochs=60, batch_size=32)

@@ -87,10 +87,9 @@ def _doubt(weights: EpochWeights, verdict: Verdict) -> None:
         )
     elif share > _MOST:
         warnings.warn(
-            f"More labels are flagged than not: don't trust the flags. Received: {share:.0%} of the labels contradicted "
-            "by predictions in the epochs that count. Expected: a model that fits most of its labels, since what is "
-            "wrong is told by what is right. Train for longer, or with a model that can learn more; the order of the "
-            "samples may still be of use.",
+            f"More labels are flagged than not: don't trust the flags. Received: {share:.0%} of the labels flagged. "
+            "Expected: a model that fits most of its labels, since what is wrong is told by what is right. Train for "
+            "longer, or with a model that can learn more; the order of the samples may still be of use.",
             DataWarning,
             stacklevel=4,
         )

@@ -117,7 +117,7 @@ def _parts(
             yield curve
     if evaluation.calibration is not None and evaluation.calibration.count.sum():
         yield _reliability(evaluation)
-    if evaluation.per_output:
+    if evaluation.per_output and any(math.isfinite(row.mae) for row in evaluation.per_output):
         yield _rows("Dimensions of the output", "name", ("mae", "rmse", "r2", "bias"), evaluation.per_output)
     if evaluation.per_timestep:
         yield from _timesteps(evaluation)

@@ -3,10 +3,14 @@
 import { el, fresh } from "./dom.js";
 
 const waiting = [];
+const views = new WeakMap();
 let config = {};
+let loaded = null;
 
-export function configure(settings) {
+// What all charts have in common, and a promise of their code where it comes later than the page.
+export function configure(settings, code = null) {
   config = settings;
+  loaded = code;
 }
 
 export function chart(part) {
@@ -16,22 +20,34 @@ export function chart(part) {
   if (Object.keys(part.spec).length === 0) return el("figure", { class: "chart" }, title, words);
   const plot = el("div", { class: "plot", role: "img", "aria-labelledby": titled, "aria-describedby": described });
   waiting.push({ plot, spec: part.spec });
-  return el("figure", { class: "chart" }, title, plot, words);
+  const node = el("figure", { class: "chart" }, title, plot, words);
+  node.renew = (next) => {
+    if (Object.keys(next.spec).length === 0) return false;
+    [title.textContent, words.textContent] = [next.title, next.words];
+    waiting.push({ plot, spec: next.spec });
+    return true;
+  };
+  return node;
 }
 
 // Draws one chart at once, in an element that is already in the page.
 export async function draw(plot, spec) {
+  if (loaded !== null) await loaded;
+  if (!plot.isConnected) return;
+  views.get(plot)?.finalize();
+  if (plot.firstChild) plot.style.setProperty("min-height", `${plot.offsetHeight}px`); // nothing below it jumps
   const options = { mode: "vega-lite", ast: true, actions: false, renderer: "svg", defaultStyle: false, config, tooltip };
-  await window.vegaEmbed(plot, spec, options);
+  views.set(plot, await window.vegaEmbed(plot, spec, options));
   plot.querySelector("svg").setAttribute("aria-hidden", "true"); // the plot around it is the image, with its words
 }
 
 // Draws what is in view; the rest when the browser is idle, so that the page opens at once.
 export async function drawWaiting() {
   const near = ({ plot }) => plot.getBoundingClientRect().top < window.innerHeight;
-  for (const each of waiting.filter(near)) await draw(each.plot, each.spec);
+  const ordered = waiting.splice(0).map((each) => [near(each) ? 0 : 1, each]);
+  for (const [, each] of ordered.filter(([late]) => !late)) await draw(each.plot, each.spec);
   document.body.dataset.ready = "true";
-  for (const each of waiting.filter((one) => !one.plot.firstChild)) {
+  for (const [, each] of ordered.filter(([late]) => late)) {
     await new Promise((resolve) => setTimeout(resolve));
     await draw(each.plot, each.spec);
   }

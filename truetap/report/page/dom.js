@@ -17,6 +17,17 @@ export function link(address) {
   return el("a", { href: address, rel: "noreferrer noopener", class: "name" }, address);
 }
 
+// Changes what is in an element; who had the focus in it, or who now stands for them, has it still.
+export function keepingFocus(root, change) {
+  const focused = root.contains(document.activeElement) ? document.activeElement : null;
+  const told = (node) => `${node.tagName} ${node.id || node.getAttribute("aria-label") || node.textContent}`;
+  const known = focused === null ? "" : told(focused);
+  change();
+  if (focused === null || root.contains(focused)) return;
+  const same = [...root.querySelectorAll("button, input, select, a, [tabindex]")].find((node) => told(node) === known);
+  (same ?? root.closest("[tabindex]") ?? root).focus({ preventScroll: true });
+}
+
 let count = 0;
 
 // An id that no other element has.

@@ -3,11 +3,11 @@
 import { configure, drawWaiting } from "./charts.js";
 import { el } from "./dom.js";
 import { drawn, facts, findings } from "./parts.js";
-import { closeByBackdrop, know } from "./samples.js";
+import { closeByBackdrop, embedded, know } from "./samples.js";
 
 const content = JSON.parse(document.getElementById("content").textContent);
 configure(content.config);
-know(content);
+know(embedded(content));
 document.title = `${content.title}: truetap report`;
 document.getElementById("title").textContent = content.title;
 document.getElementById("said").textContent = content.said;

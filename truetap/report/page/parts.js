@@ -9,10 +9,14 @@ import { confusion, table } from "./tables.js";
 const DRAWN = { chart, table, confusion };
 
 export function findings(content) {
+  return section("findings", "Findings", [content.verdict], findingNodes(content));
+}
+
+export function findingNodes(content) {
   const listed = content.findings.map(finding);
   const skipped = content.skipped.length === 0 ? null : notRun(content.skipped);
   const fine = listed.length === 0 ? el("p", { class: "fine" }, "No rule found anything wrong.") : null;
-  return section("findings", "Findings", [content.verdict], [fine, ...listed, skipped]);
+  return [fine, ...listed, skipped].filter(Boolean);
 }
 
 function finding(found) {
@@ -40,15 +44,23 @@ export function section(anchor, heading, said, nodes) {
   return el("section", { id: anchor, "aria-labelledby": `${anchor}-title`, tabindex: -1 }, title, ...words, ...nodes.filter(Boolean));
 }
 
-// Charts stand beside each other where there is room, and so do tables.
 export function drawn(plain) {
+  return section(plain.anchor, plain.heading, plain.said, pieces(plain.parts).nodes);
+}
+
+// Charts stand beside each other where there is room, and so do tables. `renew` draws other values into the same
+// parts; false where they are other parts.
+export function pieces(parts) {
   const nodes = [];
-  for (const part of plain.parts) {
+  const made = parts.map((part) => DRAWN[part.part](part));
+  parts.forEach((part, at) => {
     const kind = part.part === "chart" ? "charts" : "tables";
     if (nodes.at(-1)?.className !== kind) nodes.push(el("div", { class: kind }));
-    nodes.at(-1).append(DRAWN[part.part](part));
-  }
-  return section(plain.anchor, plain.heading, plain.said, nodes);
+    nodes.at(-1).append(made[at]);
+  });
+  const kinds = (listed) => listed.map((part) => part.part).join();
+  const renew = (next) => kinds(next) === kinds(parts) && next.every((part, at) => made[at].renew?.(part) ?? false);
+  return { nodes, renew };
 }
 
 export function facts(pairs) {

@@ -5,34 +5,56 @@ import { el, fresh } from "./dom.js";
 import { excerpt, thumbnail, whole } from "./inputs.js";
 import { plural, shown } from "./numbers.js";
 
-let samples = {};
-let history = {};
+let source = null;
 
-export function know(content) {
-  samples = content.samples;
-  history = content.history;
+// Where samples come from: what the report holds, or a server that is asked. It has
+//   brief(key): name and inputs as far as they are at hand, undefined of a sample that can't be opened
+//   whole(key): the sample, or a promise of it, with `chart`: a specification and words, or null
+//   open(key, back): what a click on its button does
+//   opens(cell), openCell(title, cell): whether the samples of a cell can be looked at, and where
+export function know(given) {
+  source = given;
+}
+
+// Samples that the page holds itself.
+export function embedded({ samples, history }) {
+  const found = {
+    brief: (key) => samples[key],
+    whole: (key) => ({ ...samples[key], chart: lossesOf(samples[key], history) }),
+    open: openSample,
+    opens: (cell) => cell.samples.length > 0,
+    openCell: (title, cell) => {
+      const known = cell.samples.filter((key) => samples[key] !== undefined);
+      const again = () => found.openCell(title, cell);
+      const all = plural(cell.count, "sample");
+      const said = known.length < cell.count ? `${all}, ${shown(known.length)} of them here.` : `${all}.`;
+      const items = known.map((key) => el("li", {}, sampleButton(key, again), lastVisit(samples[key])));
+      openDialog(title, [el("p", {}, said), el("ul", { class: "samples" }, ...items)]);
+    },
+  };
+  return found;
 }
 
 export function sampleName(key) {
-  return samples[key]?.name ?? key;
+  return source.brief(key)?.name ?? key;
 }
 
-// The button of a sample; text where the report doesn't hold it.
-export function sampleButton(key, back) {
-  const sample = samples[key];
-  if (sample === undefined) return el("span", {}, "not in this report");
-  const label = `Open sample ${sample.name}`;
-  const name = el("span", { class: "name" }, sample.name);
-  const click = () => openSample(key, back);
-  return el("button", { type: "button", class: "open", "aria-label": label, click }, thumbnail(sample.inputs), name, excerpt(sample.inputs));
+export function opens(cell) {
+  return source.opens(cell);
 }
 
 export function openCell(title, cell) {
-  const known = cell.samples.filter((key) => samples[key] !== undefined);
-  const again = () => openCell(title, cell);
-  const said = known.length < cell.count ? `${plural(cell.count, "sample")}, ${shown(known.length)} of them here.` : `${plural(cell.count, "sample")}.`;
-  const items = known.map((key) => el("li", {}, sampleButton(key, again), lastVisit(samples[key])));
-  open(title, [el("p", {}, said), el("ul", { class: "samples" }, ...items)]);
+  source.openCell(title, cell);
+}
+
+// The button of a sample; text where it can't be opened.
+export function sampleButton(key, back) {
+  const sample = source.brief(key);
+  if (sample === undefined) return el("span", {}, "not in this report");
+  const label = `Open sample ${sample.name}`;
+  const name = el("span", { class: "name" }, sample.name);
+  const click = () => source.open(key, back);
+  return el("button", { type: "button", class: "open", "aria-label": label, click }, thumbnail(sample.inputs), name, excerpt(sample.inputs));
 }
 
 function lastVisit(sample) {
@@ -41,20 +63,38 @@ function lastVisit(sample) {
 }
 
 export function openSample(key, back) {
-  const sample = samples[key];
-  const plot = el("div", { class: "plot", role: "img", "aria-label": historyWords(sample) });
+  const found = source.whole(key);
+  if (!(found instanceof Promise)) {
+    showSample(found, back);
+    return;
+  }
+  const waiting = el("p", { role: "status" }, "Being read…");
+  const mine = openDialog(`Sample ${sampleName(key)}`, [waiting], back);
+  const still = () => document.getElementById("dialog").open && mine.isConnected;
+  found.then(
+    (sample) => still() && showSample(sample, back),
+    (error) => still() && waiting.replaceChildren(error.message),
+  );
+}
+
+function showSample(sample, back) {
   const inputs = sample.inputs.map((input) => whole(input, sample.name));
   const none = el("p", { class: "soft" }, 'Its input was not recorded: a recorder with tt.Inputs(samples=…) or taps="diagnose" keeps some.');
   const shownInputs = el("div", { class: "inputs" }, ...(inputs.length ? inputs : [none]));
+  const plot = sample.chart === null ? null : el("div", { class: "plot", role: "img", "aria-label": sample.chart.words });
+  openDialog(`Sample ${sample.name}`, [el("p", { class: "soft" }, `of phase ${sample.phase}`), shownInputs, plot, visits(sample)], back);
+  if (plot !== null) draw(plot, sample.chart.spec);
+}
+
+// The chart of a sample's losses; null where there is no more than one.
+function lossesOf(sample, history) {
   const losses = sample.visits.filter((visit) => visit[2] !== null);
-  open(`Sample ${sample.name}`, [el("p", { class: "soft" }, `of phase ${sample.phase}`), shownInputs, losses.length > 1 ? plot : null, visits(sample)], back);
-  if (losses.length > 1) {
-    const values = losses.map((visit) => ({ x: visit[0], y: visit[2] }));
-    const spec = structuredClone({ ...history, data: { values } });
-    const epochs = [...new Set(values.map((value) => value.x))];
-    if (epochs.length <= 12) spec.encoding.x.axis.values = epochs;
-    draw(plot, spec);
-  }
+  if (losses.length < 2) return null;
+  const values = losses.map((visit) => ({ x: visit[0], y: visit[2] }));
+  const spec = structuredClone({ ...history, data: { values } });
+  const epochs = [...new Set(values.map((value) => value.x))];
+  if (epochs.length <= 12) spec.encoding.x.axis.values = epochs;
+  return { spec, words: historyWords(sample) };
 }
 
 function historyWords(sample) {
@@ -75,7 +115,7 @@ function visits(sample) {
 }
 
 // The one dialog of the page: the browser keeps the focus in it, closes it by Escape and gives the focus back.
-function open(title, parts, back) {
+export function openDialog(title, parts, back) {
   const dialog = document.getElementById("dialog");
   const heading = el("h2", { id: "dialog-title", tabindex: -1, class: "name" }, title);
   const backwards = back === undefined ? null : el("button", { type: "button", click: back }, "Back");
@@ -84,6 +124,7 @@ function open(title, parts, back) {
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
   heading.focus();
+  return heading;
 }
 
 export function closeByBackdrop() {

@@ -1,13 +1,14 @@
 // Tables: sorted by a click on a head, filtered by text, long ones cut until all is asked for.
 
-import { el, fresh } from "./dom.js";
+import { el, fresh, keepingFocus } from "./dom.js";
 import { plural, shown } from "./numbers.js";
-import { openCell, sampleButton, sampleName } from "./samples.js";
+import { openCell, opens, sampleButton, sampleName } from "./samples.js";
 
 const FIRST_ROWS = 15;
 const FILTERED_FROM = 20;
 
-export function table(part) {
+export function table(given) {
+  let part = given;
   const state = { sorted: null, descending: false, words: "", all: false };
   const body = el("tbody");
   const titled = fresh("table");
@@ -24,7 +25,19 @@ export function table(part) {
   const scroll = el("div", { class: "scroll", role: "region", "aria-labelledby": titled, tabindex: 0 }, grid);
   const filter = part.rows.length >= FILTERED_FROM ? filterField(part.title) : null;
   fill();
-  return el("div", { class: "table" }, filter, scroll, count, more);
+  const node = el("div", { class: "table" }, filter, scroll, count, more);
+  node.renew = renew;
+  return node;
+
+  // The same table with other rows: sorted and filtered as it is.
+  function renew(next) {
+    const heads = ({ columns }) => columns.map((column) => column.title).join("\n");
+    if (heads(next) !== heads(part) || (filter === null) !== next.rows.length < FILTERED_FROM) return false;
+    part = next;
+    grid.caption.textContent = part.title;
+    keepingFocus(body, fill);
+    return true;
+  }
 
   function filterField(title) {
     const field = el("input", { type: "search", "aria-label": `Filter: ${title}`, placeholder: "Filter" });
@@ -75,7 +88,7 @@ export function table(part) {
   }
 
   function opened(value, row) {
-    if (value.samples.length === 0) return shown(value.count);
+    if (!opens(value)) return shown(value.count);
     const title = `true ${row[0]}, predicted ${row[1]}`;
     const click = () => openCell(title, value);
     return el("button", { type: "button", "aria-label": `${title}: open ${plural(value.count, "sample")}`, click }, shown(value.count));
@@ -109,6 +122,16 @@ function natural(left, right) {
 
 // A matrix whose rows are true classes and whose columns are predicted ones.
 export function confusion(part) {
+  const node = el("div", { class: "scroll", role: "region", tabindex: 0 });
+  node.renew = (next) => {
+    keepingFocus(node, () => fillMatrix(node, next));
+    return true;
+  };
+  fillMatrix(node, part);
+  return node;
+}
+
+function fillMatrix(node, part) {
   const titled = fresh("matrix");
   const top = part.names.map((name) => el("th", { scope: "col", class: "name" }, name));
   const lines = part.cells.map((line, at) => {
@@ -123,13 +146,14 @@ export function confusion(part) {
     el("thead", {}, el("tr", {}, el("td", { class: "corner" }, "true \\ predicted"), ...top)),
     el("tbody", {}, ...lines),
   );
-  return el("div", { class: "scroll", role: "region", "aria-labelledby": titled, tabindex: 0 }, grid);
+  node.setAttribute("aria-labelledby", titled);
+  node.replaceChildren(grid);
 }
 
 function square(part, cell, at, place, whole) {
   const node = el("td", { class: at === place ? "right" : "wrong" });
   node.style.setProperty("--share", `${Math.round(whole > 0 ? (55 * cell.count) / whole : 0)}%`);
-  if (cell.samples.length === 0) {
+  if (!opens(cell)) {
     node.append(el("span", { class: cell.count === 0 ? "none" : "" }, shown(cell.count)));
     return node;
   }
