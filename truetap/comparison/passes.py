@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pass", "common_passes"]
 
-_BY_DEFAULT = ("val", "train")
+_BY_DEFAULT = ("val", "train", "test", "predict")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def common_passes(here: Run, there: Run, phase: str | None) -> tuple[tuple[Pass,
     Args:
         here: A run.
         there: Another.
-        phase: The phase that is meant; by default "val" if both have it, else "train".
+        phase: The phase that is meant; by default the first of val, train, test, predict that both have.
 
     Raises:
         NotRecordedError: A phase was named that one of them doesn't have.
@@ -61,8 +61,7 @@ def common_passes(here: Run, there: Run, phase: str | None) -> tuple[tuple[Pass,
     if chosen is None and several:
         listed = [", ".join(map(repr, each)) or "none" for each in recorded]
         return None, [
-            f"No samples are compared: the runs have neither 'val' nor 'train' in common. Here: {listed[0]}; there: "
-            f"{listed[1]}. Name another that both have by phase=."
+            f"No samples are compared: the runs have no phase in common. Here: {listed[0]}; there: {listed[1]}."
         ]
     passes = [_pass(run, chosen, each) for run, each in zip((here, there), recorded, strict=True)]
     notes = []
