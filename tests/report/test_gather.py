@@ -45,6 +45,9 @@ def test_history_of_a_sample_has_what_each_epoch_said(tmp_path: Path) -> None:
     mean = np.mean([each.loss for each in epochs], axis=0)
     ranked = made.table(made.section(content, "hardest"), "hardest")
     assert made.column(ranked, "mean loss") == pytest.approx(np.sort(mean)[::-1])
+    order = np.argsort(-mean)
+    assert made.column(ranked, "true") == [str(each) for each in epochs[0].y_true[order]]
+    assert made.column(ranked, "predicted last") == [str(each) for each in epochs[-1].y_pred.argmax(axis=1)[order]]
     sample = content.samples[str(ranked.rows[0][0])]
     at = int(mean.argmax())
     assert sample.name == str(epochs[0].names[at])

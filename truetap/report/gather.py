@@ -16,7 +16,7 @@ from truetap.report.curves import curves
 from truetap.report.facts import facts_of
 from truetap.report.layers import layers
 from truetap.report.outputs import looked_at, outputs
-from truetap.report.ranked import hardest, suspects
+from truetap.report.ranked import hardest, suspects, with_values
 from truetap.report.roster import Roster
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def gather(run: Run, model: Any = None, data: Any = None) -> Content:
     findings = tuple(_found(run, each, roster) for each in report)
     sections = tuple(section for section in _sections(run, roster) if section is not None)
     samples = roster.samples(data)
+    sections = tuple(with_values(each, samples) if each.anchor == "hardest" else each for each in sections)
     name = os.path.basename(os.path.abspath(run.path))
     return Content(
         title=name,

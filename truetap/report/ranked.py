@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from truetap.errors import StoreError, StructureError, TaskError
-from truetap.report.content import Column, Part, Section, Table, Value
+from truetap.report.content import Column, Part, Sample, Section, Table, Value
 from truetap.report.roster import Roster
 
 if TYPE_CHECKING:
     from truetap.run import Run
 
-__all__ = ["hardest", "suspects"]
+__all__ = ["hardest", "suspects", "with_values"]
 
 _MOST = 50
+_OUTPUT = ", output "
 
 
 def hardest(run: Run, roster: Roster) -> Section | None:
@@ -38,6 +41,31 @@ def hardest(run: Run, roster: Roster) -> Section | None:
         columns = (Column("sample", "sample"), Column("mean loss"), Column("last loss"), Column("visits"))
         parts.append(Table(_of(f"The {len(rows)} hardest samples", name), columns, tuple(rows)))
     return Section("hardest", "Hardest samples", tuple(said), tuple(parts))
+
+
+def with_values(section: Section, samples: Mapping[str, Sample]) -> Section:
+    """The section, whose tables also say what each sample's label is and what was predicted last.
+
+    Args:
+        section: Tables of samples, one for each output that could be ranked.
+        samples: All that is shown, with their visits.
+    """
+    return replace(section, parts=tuple(_with_values(part, samples) for part in section.parts))
+
+
+def _with_values(part: Part, samples: Mapping[str, Sample]) -> Part:
+    assert isinstance(part, Table)
+    output = part.title.partition(_OUTPUT)[2]
+    names = [f"{kind} {output}" if output else kind for kind in ("true", "predicted")]
+    rows = []
+    for row in part.rows:
+        sample = samples.get(str(row[0]))
+        last = dict(zip(sample.heads, sample.visits[-1], strict=True)) if sample is not None else {}
+        rows.append((row[0], *(last.get(name) for name in names), *row[1:]))
+    if all(value is None for row in rows for value in row[1:3]):  # neither labels nor predictions were recorded
+        return part
+    columns = (part.columns[0], Column("true", "text"), Column("predicted last", "text"), *part.columns[1:])
+    return replace(part, columns=columns, rows=tuple(rows))
 
 
 def suspects(run: Run, roster: Roster) -> Section | None:
@@ -87,7 +115,7 @@ def _class(names: tuple[str, ...] | None, label: int) -> str:
 
 
 def _of(words: str, output: str) -> str:
-    return f"{words}, output {output}" if output else words
+    return f"{words}{_OUTPUT}{output}" if output else words
 
 
 def _phase(run: Run) -> str | None:
