@@ -28,6 +28,7 @@ NAMES = [
     "Inputs",
     "LayerError",
     "LengthError",
+    "LiveCurves",
     "LossError",
     "LossReport",
     "ModelError",

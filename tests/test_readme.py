@@ -18,6 +18,7 @@ def blocks() -> list[tuple[int, str]]:
     return [(text.count("\n", 0, match.start(1)), match.group(1)) for match in found]
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own tables
 def test_the_readme_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one namespace and an empty folder; an error names its line in README.md."""
     monkeypatch.chdir(tmp_path)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from truetap.evaluation import Evaluation
     from truetap.identified import with_ids
     from truetap.loss_checks import LossReport, check_loss
+    from truetap.notebook.live import LiveCurves
     from truetap.pairs import collect, ground_truth, stream
     from truetap.recorder import Recorder
     from truetap.rules import Finding, Report
@@ -78,6 +79,7 @@ _HOMES = {
     "Finding": "truetap.rules",
     "Gradients": "truetap.taps",
     "Inputs": "truetap.taps",
+    "LiveCurves": "truetap.notebook.live",
     "LossReport": "truetap.loss_checks",
     "OptimizerState": "truetap.taps",
     "Outputs": "truetap.taps",
@@ -123,6 +125,7 @@ __all__ = [
     "Inputs",
     "LayerError",
     "LengthError",
+    "LiveCurves",
     "LossError",
     "LossReport",
     "ModelError",

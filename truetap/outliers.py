@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sklearn.neighbors import NearestNeighbors
 
 from truetap.errors import NotRecordedError, TaskError, near_names
 
@@ -59,6 +58,8 @@ def outliers(
         flat = features.mean(tuple(range(1, features.ndim - 1)))
     usable = np.isfinite(flat).all(1)
     ids, labels, flat = ids[usable], labels[usable], flat[usable]
+    from sklearn.neighbors import NearestNeighbors  # most of a second, of each command and each tt.open
+
     distance, score = np.full(len(ids), np.nan), np.full(len(ids), np.nan)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)

@@ -518,7 +518,7 @@ class Run:
 
         Args:
             other: The other run.
-            phase: "val", "train" or "test"; by default "val" if both runs have it, else "train".
+            phase: By default the first of "val", "train", "test", "predict" that both runs have.
             slices: Parts to compare too, by name: sample ids; a bool mask over the rows of this run's samples of that
                 phase; or an Arrow table of `sample_id` and one more column, whose values are the parts.
             most: How many samples are listed of those whose loss changed most.
@@ -567,6 +567,49 @@ class Run:
         from truetap.report import write_report  # many files, which reading alone doesn't need
 
         return write_report(self, path, model=model, data=data)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: str = "parquet",  # noqa: A002
+        *,
+        tables: Sequence[str] | str | None = None,
+        phase: str | None = None,
+        epochs: Epochs = None,
+        **options: Any,
+    ) -> tuple[str, ...]:
+        """Writes what was recorded for another tool; after the training, or while it runs.
+
+        Of a run that is being written, what is committed by now is exported. A file or folder appears under its name
+        when it is whole, and nothing that exists is replaced.
+
+        Args:
+            path: A folder that doesn't exist or is empty. Of "csv" also a file "….csv", for one table. Of "mlflow" the
+                tracking URI, such as "sqlite:///mlflow.db" or "http://localhost:5000".
+            format: "parquet" (folders phase=…/epoch=…), "csv", "numpy", "tensorboard" (scalars, histograms, projector),
+                "mlflow" or "wandb" (an offline run). The last three need the extra of their name.
+            tables: Names as in `tables`, or patterns such as "activations.*"; None for all.
+            phase: One phase; None for all.
+            epochs: A number, several, or None for all; negative ones count from the last.
+            options: Of the format; see `truetap.exporting.export`.
+
+        Returns:
+            The files written; of "mlflow" their URIs, the run's own first.
+
+        Raises:
+            NotRecordedError: There is no such table, phase or epoch.
+            RunExistsError: The target exists.
+            DamagedRunError: Committed rows are lost, or not what was written.
+            StoreError: There is no such format or option, or the format can't hold the values.
+            TruetapError: The format's package isn't installed.
+
+        Example:
+            >>> run.export("losses.csv", "csv", tables="scalars")  # doctest: +SKIP
+            ('losses.csv',)
+        """
+        from truetap.exporting import export  # many files, which reading alone doesn't need
+
+        return export(self, path, format, tables=tables, phase=phase, epochs=epochs, **options)
 
     # --- SQL, checks ----------------------------------------------------------------------------------
 

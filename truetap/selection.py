@@ -18,6 +18,8 @@ import keras
 
 from truetap.backends.keras_private import inner_layers
 from truetap.errors import LayerError, near_names
+from truetap.notebook.html import page
+from truetap.notebook.objects import Listing
 
 __all__ = ["Selector", "layers_by_path", "select", "select_variables", "variables_by_path"]
 
@@ -140,16 +142,21 @@ class Selector:
     def __repr__(self) -> str:
         return f"select({self.text})"
 
+    def _repr_html_(self) -> str:
+        return page(repr(self), "select(…).show(model) lists the layers that it matches.")
+
     def paths(self, model: Any) -> tuple[str, ...]:
         """The paths of the model's layers that belong to it."""
         return tuple(path for path, layer in layers_by_path(model).items() if self.matches(path, layer))
 
     def show(self, model: Any) -> str:
-        """A list of the layers that belong to it, with their classes."""
+        """A list of the layers that belong to it, with their classes; in a notebook, a table."""
         layers = layers_by_path(model)
         chosen = self.paths(model)
         lines = [f"{path}  ({type(layers[path]).__name__})" for path in chosen]
-        return "\n".join([f"{self!r}: {len(chosen)} of {len(layers)} layers", *lines])
+        head = f"{self!r}: {len(chosen)} of {len(layers)} layers"
+        rows = ((path, type(layers[path]).__name__) for path in chosen)
+        return Listing("\n".join([head, *lines]), head, ("path", "layer"), rows)
 
     def _check_literals(self, model: Any, layers: dict[str, Any], hidden: dict[str, str]) -> None:
         for literal in self.literals:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html as markup
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,8 @@ import numpy.typing as npt
 
 from truetap import rows
 from truetap.errors import TaskError, TruetapError
+from truetap.notebook.html import page
+from truetap.showing import Table, as_text, printable
 from truetap.tasks import Task
 
 if TYPE_CHECKING:
@@ -26,28 +27,13 @@ _SHOWN = 20
 
 def text(samples: Samples) -> str:
     """A line of facts, then the first rows as a table."""
-    head = _headline(samples)
-    if not len(samples):
-        return head
-    header, table = _table(samples)
-    widths = [max(len(row[i]) for row in [header, *table]) for i in range(len(header))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *table]]
-    if len(samples) > _SHOWN:
-        lines.append(f"… {len(samples) - _SHOWN:,} more")
-    return "\n".join([head, *lines, *(f"! {said}" for said in samples.notices)])
+    lines = as_text(_table(samples), indent="") if len(samples) else []
+    return "\n".join([printable(_headline(samples)), *lines, *(f"! {printable(said)}" for said in samples.notices)])
 
 
 def html(samples: Samples) -> str:
-    """The same as HTML; whatever comes from the data is escaped."""
-    escape = markup.escape
-    parts = [f"<p><b>{escape(_headline(samples))}</b></p>"]
-    if len(samples):
-        header, table = _table(samples)
-        cells = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table)
-        parts.append(f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>")
-    parts.extend(f"<p>{escape(said)}</p>" for said in samples.notices)
-    return "".join(parts)
+    """The same as HTML."""
+    return page(_headline(samples), *([_table(samples)] if len(samples) else []), notes=samples.notices)
 
 
 def frame(samples: Samples) -> pd.DataFrame:
@@ -83,7 +69,7 @@ def _headline(samples: Samples) -> str:
     return f"Samples: {len(samples):,}{source}{outputs}"
 
 
-def _table(samples: Samples) -> tuple[list[str], list[list[str]]]:
+def _table(samples: Samples) -> Table:
     """The first rows: ids, then truth and prediction of each output, then the loss."""
     first = samples[:_SHOWN] if len(samples) > _SHOWN else samples
     header, columns = ["sample_id"], [[str(item) for item in first.ids.tolist()]]
@@ -106,7 +92,9 @@ def _table(samples: Samples) -> tuple[list[str], list[list[str]]]:
     if first.loss is not None:
         header.append("loss")
         columns.append([f"{value:.4g}" for value in first.loss.tolist()])
-    return header, [list(row) for row in zip(*columns, strict=True)]
+    left = len(samples) - _SHOWN
+    more = f"… {left:,} more" if left > 0 else ""
+    return Table("", tuple(header), tuple(zip(*columns, strict=True)), left=0, more=more)
 
 
 def _labels(samples: Samples) -> tuple[Array, Array] | None:

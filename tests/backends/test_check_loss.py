@@ -241,7 +241,7 @@ def test_report() -> None:
     assert said["findings"][0]["severity"] == "error"
     assert "no_gradient" in said["checked"]
     assert said["skipped"]["wrong_gradient"] == "explained by no_gradient"
-    assert "<td>no_gradient</td>" in report._repr_html_()
+    assert "<strong>no_gradient</strong>" in report._repr_html_()
     fine = tt.check_loss("mse", *REAL)
     assert fine
     assert fine.findings == ()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from truetap.errors import LossError
+from truetap.notebook.objects import agreement_html
 
 __all__ = ["Agreement", "Finding", "VariableDifference"]
 
@@ -84,6 +85,9 @@ class Agreement:
         lines += self._table()
         lines += [f"Note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return agreement_html(self)
 
     def _table(self) -> list[str]:
         wrong = [each for each in self.updates if not each.agrees]

@@ -1,32 +1,23 @@
 """An Evaluation as plain text, as HTML for notebooks, and for rich.
 
-All three are made from the same few tables of strings. Class names come from users' folders and
-files: HTML is escaped, and control characters never reach a terminal.
+All three are made from the same few tables of strings.
 """
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from truetap.notebook import html
+from truetap.showing import Table, as_rich_parts, as_text_parts, printable
 
 if TYPE_CHECKING:
     from truetap.evaluation.result import Evaluation
 
 _MOST_ROWS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Strings in rows and columns; the first column is text, the others are numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
@@ -62,62 +53,17 @@ def tables(evaluation: Evaluation) -> list[Table]:
 
 def as_text(evaluation: Evaluation) -> str:
     """Plain text without any escape codes."""
-    lines = [_headline(evaluation)]
-    for table in tables(evaluation):
-        grid = [table.columns, *table.rows]
-        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-        lines += ["", table.title]
-        for row in grid:
-            cells = [row[0].ljust(widths[0])]
-            cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-            lines.append("  " + "  ".join(cells).rstrip())
-    notes = [f"Note: {printable(note)}" for note in evaluation.notes]
-    return "\n".join(lines + ([""] if notes else []) + notes)
+    return as_text_parts(_headline(evaluation), tables(evaluation), evaluation.notes)
 
 
 def as_html(evaluation: Evaluation) -> str:
-    """HTML with every string escaped and no style sheet of its own."""
-    parts = [f"<div><strong>{html.escape(_headline(evaluation))}</strong>"]
-    for table in tables(evaluation):
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
-        )
-        parts.append(
-            f"<table><caption>{html.escape(table.title)}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
-    if evaluation.notes:
-        parts.append("<ul>" + "".join(f"<li>{html.escape(printable(n))}</li>" for n in evaluation.notes) + "</ul>")
-    return "".join(parts) + "</div>"
+    """HTML for a notebook."""
+    return html.page(_headline(evaluation), *tables(evaluation), notes=evaluation.notes)
 
 
 def as_rich(evaluation: Evaluation) -> Any:
-    """A renderable for rich; names are shown as they are, never read as markup."""
-    from rich.console import Group
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    parts: list[Any] = [Text(_headline(evaluation), style="bold")]
-    for table in tables(evaluation):
-        grid = RichTable(title=Text(table.title), title_justify="left")
-        for index, name in enumerate(table.columns):
-            grid.add_column(Text(name), justify="right" if index else "left")
-        for row in table.rows:
-            grid.add_row(*map(Text, row))
-        parts.append(grid)
-    parts += [Text(f"Note: {printable(note)}", style="italic") for note in evaluation.notes]
-    return Group(*parts)
-
-
-def printable(text: str) -> str:
-    r"""Text whose control characters (escape codes, newlines, direction marks) are spelt out.
-
-    Example:
-        >>> printable("cat\x1b[31m")
-        'cat\\x1b[31m'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """A renderable for rich."""
+    return as_rich_parts(_headline(evaluation), tables(evaluation), evaluation.notes)
 
 
 def _headline(evaluation: Evaluation) -> str:

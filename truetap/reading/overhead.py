@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from truetap.notebook.objects import overhead_html
+
 __all__ = ["OverheadSummary"]
 
 
@@ -57,6 +59,9 @@ class OverheadSummary:
             f"the queue, which held {_size(self.queue_peak_bytes)} at most), {self.seconds_in_writer:.2f} s in the "
             f"writer's; {dropped}."
         )
+
+    def _repr_html_(self) -> str:
+        return overhead_html(self)
 
 
 _COUNTS = ("steps", "rows", "bytes", "dropped")

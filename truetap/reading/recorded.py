@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from truetap import rows
 from truetap.columns import concatenate
 from truetap.errors import NotRecordedError, StoreError, TruetapError, near_names
+from truetap.notebook.objects import recorded_html, recordings_html
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.sample_rows import Alike, Named
 from truetap.reading.statistics import Statistics
@@ -160,6 +161,10 @@ class Recordings(Mapping[str, "Recorded"]):
         lines = [f"  {each.summary}" for each in self._found(_MOST_SHOWN)]
         more = [f"  … and {len(self) - _MOST_SHOWN:,} more"] if len(self) > _MOST_SHOWN else []
         return "\n".join([f"Recorded {noun} of {len(self):,} path{'s' if len(self) > 1 else ''}:", *lines, *more])
+
+    def _repr_html_(self) -> str:
+        found = self._found(_MOST_SHOWN) if len(self) else []
+        return recordings_html(self.kind.replace("_", " "), len(self), found)
 
     def _found(self, most: int | None = None) -> list[Recorded]:
         """Those paths that were recorded where the filter asks; an error when there is none."""
@@ -319,13 +324,28 @@ class Recorded:
     @property
     def summary(self) -> str:
         """One line of what there is."""
-        parts = []
-        if self._table is not None:
-            shape = _shape_of(self._raw_rows)
-            parts.append(f"{self._raw_count:,} raw rows of shape {shape}")
+        parts = [self.raw_words] if self.raw_words else []
         if self.reduced is not None:
             parts.append(", ".join(self.statistics))
-        return f"{self.path}: {'; '.join(parts)}; {self.phase}, {_epochs(self._epochs)}; {self._said_steps()}"
+        return f"{self.path}: {'; '.join([*parts, self.where_words])}"
+
+    @property
+    def raw_words(self) -> str:
+        """How many raw values there are, in words; nothing where there are none."""
+        return "" if self._table is None else f"{self._raw_count:,} raw rows of shape {_shape_of(self._raw_rows)}"
+
+    @property
+    def statistic_names(self) -> tuple[str, ...]:
+        """The statistics that were recorded."""
+        return () if self.reduced is None else tuple(self.statistics)
+
+    @property
+    def where_words(self) -> str:
+        """Phase, epochs and steps in words."""
+        return f"{self.phase}, {_epochs(self._epochs)}; {self._said_steps()}"
+
+    def _repr_html_(self) -> str:
+        return recorded_html(self.kind.replace("_", " "), self)
 
     def __repr__(self) -> str:
         return f"Recorded {self.kind.replace('_', ' ')} of {self.summary}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from truetap.notebook import html
+
 __all__ = ["Finding", "Severity"]
 
 
@@ -58,6 +60,9 @@ class Finding:
         place = "" if self.where is None else f" (at {self.where})"
         source = "" if self.reference is None else f" See {self.reference}."
         return f"{self.severity}: {self.rule}{place}: {self.seen} {self.why} {self.do}{source}"
+
+    def _repr_html_(self) -> str:
+        return html.page("", html.findings([self.to_dict()]))
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes by name, for JSON; numbers that are not finite are None."""

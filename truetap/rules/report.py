@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from truetap.errors import DiagnosisError, TruetapError
+from truetap.notebook import html
 from truetap.rules.finding import Finding, Severity
+from truetap.showing import printable
 
 __all__ = ["Report"]
 
@@ -85,16 +86,14 @@ class Report:
 
     _verdict: ClassVar[str] = "is not well"
 
-    def __str__(self) -> str:
+    @property
+    def head(self) -> str:
+        """A line: what was looked at, how much was found, how much was checked."""
         left = f", {len(self.skipped)} not run" if self.skipped else ""
-        head = f"{self.subject} on {self.backend}: {self.count}; {len(self.checked)} checks{left}."
-        return "\n".join([head, *(f"- {each}" for each in self.findings)])
+        return f"{self.subject} on {self.backend}: {self.count}; {len(self.checked)} checks{left}."
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, [self.head, *(f"- {each}" for each in self.findings)]))
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(each.severity)}</td><td>{html.escape(each.rule)}</td>"
-            f"<td>{html.escape(each.seen)}</td><td>{html.escape(each.why)} {html.escape(each.do)}</td></tr>"
-            for each in self.findings
-        )
-        head = f"<strong>{html.escape(self.subject)}</strong> on {html.escape(self.backend)}: {self.count}"
-        return f"<div>{head}<table>{rows}</table></div>"
+        return html.page(self.head, html.findings(each.to_dict() for each in self.findings))

@@ -56,7 +56,7 @@ class LogOrRootOfZero:
             numbers={"samples": float(len(broken.rows))},
             output=output.name,
             steps=(broken.step,),
-            sample_ids=() if broken.place == "derivative" else tuple(int(i) for i in broken.found.ids[broken.rows[:5]]),
+            sample_ids=() if broken.place == "derivative" else tuple(broken.found.ids[broken.rows[:5]].tolist()),
             certainty=0.92 if in_loss else 0.85,
         )
 
