@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -59,3 +60,20 @@ def test_other_data_are_refused(run: Run) -> None:
 
 def test_without_data_there_are_no_inputs(run: Run) -> None:
     assert all(sample.inputs == () for sample in gather(run).samples.values())
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strings go into a model on TensorFlow alone")
+def test_texts_that_stand_beside_their_samples(tmp_path: Path) -> None:
+    words = np.asarray([f"word {row}" for row in range(12)])
+    lookup = keras.layers.TextVectorization(output_mode="multi_hot", vocabulary=[f"{row}" for row in range(12)])
+    model = keras.Sequential([keras.Input((), dtype="string"), lookup, keras.layers.Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    recorder = tt.Recorder(tmp_path / "run", taps=[tt.Outputs(), tt.Inputs()])
+    model.fit(keras.ops.convert_to_tensor(words), np.arange(12) % 2, verbose=0, callbacks=[recorder])
+    run = tt.open(tmp_path / "run")
+    run.identify(keras.ops.convert_to_tensor(words))
+    samples = gather(run).samples.values()
+    assert len(samples) == 12
+    assert {(each.name, each.inputs[0].kind, each.inputs[0].data) for each in samples} == {
+        (str(row), "text", f"word {row}") for row in range(12)
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from truetap.report import charts
 from truetap.report.content import Chart, Column, Part, Section, Table
@@ -28,9 +29,9 @@ def curves(run: Run) -> Section | None:
     said: list[str] = []
     if "scalars" in run.tables and run.reader.num_rows("scalars"):
         steps = run.scalars()
-        for phase in dict.fromkeys(steps.column("phase").to_pylist()):
-            if phase == "train":
-                parts.append(_steps(steps.filter(pa.array([each == phase for each in steps["phase"].to_pylist()]))))
+        training = steps.filter(pc.equal(steps.column("phase"), "train"))
+        if training.num_rows:
+            parts.append(_steps(training))
         rate = _rate(steps)
         if isinstance(rate, str):
             said.append(rate)

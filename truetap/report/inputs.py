@@ -80,7 +80,7 @@ class Inputs:
         columns = rows.names(part.record_batches, "inputs")
         keys = [wanted[name] for name in part.ids.tolist()]
         values = {path: rows.array(part.record_batches, column) for path, column in columns.items()}
-        return self.shown({path: dict(zip(keys, each, strict=True)) for path, each in values.items()})
+        return self.shown({path: dict(zip(keys, map(np.asarray, each), strict=True)) for path, each in values.items()})
 
     def shown(self, found: Mapping[str, Mapping[str, Array]]) -> dict[str, tuple[Shown, ...]]:
         """By key, inputs given by path and key."""

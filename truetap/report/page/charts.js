@@ -7,7 +7,7 @@ const views = new WeakMap();
 let config = {};
 let loaded = null;
 
-// What all charts have in common, and a promise of their code where it comes later than the page.
+// What all charts have in common and, where their code comes later than the page, a promise: whether it has come.
 export function configure(settings, code = null) {
   config = settings;
   loaded = code;
@@ -32,8 +32,7 @@ export function chart(part) {
 
 // Draws one chart at once, in an element that is already in the page.
 export async function draw(plot, spec) {
-  if (loaded !== null) await loaded;
-  if (!plot.isConnected) return;
+  if ((loaded !== null && !(await loaded)) || !plot.isConnected) return;
   views.get(plot)?.finalize();
   if (plot.firstChild) plot.style.setProperty("min-height", `${plot.offsetHeight}px`); // nothing below it jumps
   const options = { mode: "vega-lite", ast: true, actions: false, renderer: "svg", defaultStyle: false, config, tooltip };
