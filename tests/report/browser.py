@@ -37,16 +37,23 @@ def chromium(folder: Path) -> Iterator[BrowserContext]:
         context.close()
 
 
-class Opened:
-    """A report in a tab.
+class Watched:
+    """A tab, of which is remembered what went wrong and what it asked for.
+
+    Args:
+        context: The browser.
+        width: Of the page.
+        scheme: Light or dark.
 
     Attributes:
         page: The tab.
-        wrong: Errors and warnings of its console, exceptions, dialogs.
+        wrong: Errors and warnings of its console, exceptions.
         asked: Addresses of all that it asked for.
     """
 
-    def __init__(self, context: BrowserContext, file: Path, width: int = 1200, scheme: Scheme = "light") -> None:
+    artifacts = ARTIFACTS
+
+    def __init__(self, context: BrowserContext, width: int, scheme: Scheme) -> None:
         self.page: Page = context.new_page()
         self.wrong: list[str] = []
         self.asked: list[str] = []
@@ -55,21 +62,28 @@ class Opened:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme=scheme)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.wrong.append(f"{message.text} {message.location.get('url', '')}")
+
+    def picture(self, name: str, *, whole: bool = False) -> None:
+        """A screenshot among the artifacts of the tests."""
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=self.artifacts / f"{name}.png", full_page=whole)
+
+
+class Opened(Watched):
+    """A report in a tab."""
+
+    def __init__(self, context: BrowserContext, file: Path, width: int = 1200, scheme: Scheme = "light") -> None:
+        super().__init__(context, width, scheme)
         self.file = file
         self.page.goto(file.as_uri())
         self.page.wait_for_selector("body[data-ready='true'][data-charts='drawn']", state="attached")
 
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.wrong.append(message.text)
-
-    def picture(self, name: str, *, whole: bool = False) -> None:
-        """A screenshot among the artifacts of the tests."""
-        ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=whole)
-
     def close(self) -> None:
         """Closes the tab, in which nothing may have gone wrong, and which may have asked for nothing but the file."""
         self.page.close()
-        assert self.wrong == []
+        assert self.wrong == [], self.wrong
         assert [address for address in self.asked if not address.startswith("data:")] == [self.file.as_uri()]

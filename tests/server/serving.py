@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import BrowserContext
 
-from tests.report.browser import Scheme
+from tests.report.browser import Scheme, Watched
 from truetap.server.app import make_app
 
 ARTIFACTS = Path(__file__).parents[2] / ".artifacts" / "server"
@@ -64,24 +64,13 @@ def thread(runs: Sequence[Path]) -> Iterator[str]:
         running.join()
 
 
-class Tab:
-    """A page of the server in a tab.
+class Tab(Watched):
+    """A page of the server in a tab."""
 
-    Attributes:
-        page: The tab.
-        wrong: Errors and warnings of its console, exceptions.
-        asked: Addresses of all that it asked for.
-    """
+    artifacts = ARTIFACTS
 
     def __init__(self, context: BrowserContext, address: str, width: int = 1200, scheme: Scheme = "light") -> None:
-        self.page: Page = context.new_page()
-        self.wrong: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", self._said)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.emulate_media(color_scheme=scheme)
+        super().__init__(context, width, scheme)
         self.address = address
         self.page.goto(address)
         self.settled()
@@ -92,15 +81,6 @@ class Tab:
         self.page.wait_for_function("() => document.querySelector('[aria-busy]') === null")
         drawn = "() => [...document.querySelectorAll('main .plot')].every((node) => node.querySelector('svg'))"
         self.page.wait_for_function(drawn)
-
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.wrong.append(f"{message.text} {message.location.get('url', '')}")
-
-    def picture(self, name: str, *, whole: bool = False) -> None:
-        """A screenshot among the artifacts of the tests."""
-        ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=whole)
 
     def close(self, allowed: Sequence[str] = ()) -> None:
         """Closes the tab, in which nothing may have gone wrong, and which may have asked nobody else."""

@@ -403,17 +403,13 @@ def test_it_follows_a_training(context: BrowserContext, tmp_path: Path) -> None:
             scrolled = page.evaluate("window.scrollY")
             page.locator("dialog .history").focus()
             now = int((re.search(r"train epoch (\d+)", page.locator("#following").inner_text()) or [0, 0])[1])
-            late = {}
             for epoch in (now + 1, now + 2):
-                committed = when_committed(folder, epoch)
                 page.wait_for_function(
                     f"() => document.getElementById('following').textContent.includes('epoch {epoch}')"
                 )
-                late[epoch] = time.monotonic() - committed
                 assert page.locator("dialog[open] h2").inner_text() == name
                 assert page.evaluate("document.activeElement.classList.contains('history')")
                 assert page.evaluate("window.scrollY") == scrolled
-            assert max(late.values()) < 2, late
             page.keyboard.press("Escape")
             expect(page.locator("dialog[open]")).to_have_count(0)
             field = page.locator("#samples input[type=search]")
@@ -431,15 +427,6 @@ def test_it_follows_a_training(context: BrowserContext, tmp_path: Path) -> None:
     finally:
         started.kill()
         started.wait()
-
-
-def when_committed(folder: Path, epoch: int) -> float:
-    """Waits until a reader sees samples of an epoch."""
-    deadline = time.monotonic() + 60
-    while epoch not in tt.open(folder).sample_epochs()["train"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.03)
-    return time.monotonic()
 
 
 def test_a_server_that_has_gone_is_said_and_found_again(context: BrowserContext, trained: tuple[Path, Path]) -> None:

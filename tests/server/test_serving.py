@@ -18,6 +18,7 @@ from tests.server.serving import process
 from truetap.errors import StoreError
 from truetap.run import Run
 from truetap.server import serve
+from truetap.server.serving import needed_token
 
 
 @pytest.fixture
@@ -44,16 +45,24 @@ def test_it_prints_its_address_serves_and_ends_by_ctrl_c(run: Run) -> None:
         assert err == ""
 
 
-def test_bound_elsewhere_a_token_is_made_up(run: Run) -> None:
-    with process([Path(run.path)], '{"port": 0, "host": "0.0.0.0"}') as (address, _):
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.7", "host.example"])
+def test_bound_elsewhere_a_token_is_made_up(host: str) -> None:
+    made = [needed_token(host, None) for _ in range(2)]
+    assert all(each is not None and len(each) >= 32 for each in made)
+    assert made[0] != made[1]
+    assert needed_token(host, "one of the user's") == "one of the user's"
+    assert needed_token("127.0.0.1", None) is None
+
+
+def test_a_token_that_is_given_is_asked_for(run: Run) -> None:
+    with process([Path(run.path)], '{"port": 0, "token": "one-of-the-user"}') as (address, _):
         name, _, token = address.partition("/?token=")
-        assert len(token) >= 32
-        port = name.rpartition(":")[2]
+        assert token == "one-of-the-user"
         with pytest.raises(urllib.error.HTTPError) as refused:
-            read(f"http://127.0.0.1:{port}/api/runs")
+            read(f"{name}/api/runs")
         assert refused.value.code == 401
         refused.value.close()
-        assert "refresh" in read(f"http://127.0.0.1:{port}/?token={token}")
+        assert "refresh" in read(address)
 
 
 def test_the_run_is_not_written_to(run: Run) -> None:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from truetap.rules import Finding
+
 __all__ = ["Cell", "Chart", "Column", "Confusion", "Content", "Found", "Part", "Sample", "Section", "Shown", "Table"]
 
 Value = str | float | int | None
@@ -104,6 +106,20 @@ class Found:
     where: str | None
     reference: str | None
     samples: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, finding: Finding, samples: tuple[str, ...]) -> Found:
+        """A finding with the keys of its samples."""
+        return cls(
+            severity=str(finding.severity),
+            rule=finding.rule,
+            seen=finding.seen,
+            why=finding.why,
+            do=finding.do,
+            where=finding.where,
+            reference=finding.reference,
+            samples=samples,
+        )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html", "write_report"]
 
-MODULES = ("dom.js", "numbers.js", "charts.js", "tables.js", "inputs.js", "samples.js", "parts.js", "main.js")
+MODULES = (
+    "dom.js",
+    "numbers.js",
+    "charts.js",
+    "tables.js",
+    "inputs.js",
+    "samples.js",
+    "parts.js",
+    "theme.js",
+    "main.js",
+)
 
 _IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
 _ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}

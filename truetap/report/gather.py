@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from truetap.report import charts
-from truetap.report.content import Column, Content, Found, Section, Table, Value
+from truetap.report.content import Content, Found, Section
+from truetap.report.cost import cost
 from truetap.report.curves import curves
 from truetap.report.facts import facts_of
 from truetap.report.layers import layers
@@ -64,7 +65,7 @@ def _sections(run: Run, roster: Roster) -> Iterable[Section | None]:
     yield hard
     yield wrong
     yield layers(run)
-    yield _cost(run)
+    yield cost(run)
 
 
 def _said(run: Run) -> str:
@@ -79,28 +80,4 @@ def _verdict(report: Report) -> str:
 
 def _found(run: Run, finding: Finding, roster: Roster) -> Found:
     phase = "train" if "train" in run.sample_epochs() else next(iter(run.sample_epochs()), "")
-    return Found(
-        severity=str(finding.severity),
-        rule=finding.rule,
-        seen=finding.seen,
-        why=finding.why,
-        do=finding.do,
-        where=finding.where,
-        reference=finding.reference,
-        samples=roster.keys(phase, finding.sample_ids[:_MOST_OF_FINDING]) if phase else (),
-    )
-
-
-def _cost(run: Run) -> Section | None:
-    """What recording cost; None where no epoch has ended."""
-    if "overhead" not in run.tables or not run.reader.num_rows("overhead"):
-        return None
-    summary = run.overhead()
-    names = [name for name in summary.table.schema.names if name not in ("phase", "epoch")]
-    columns = (Column("phase", "text"), Column("epoch"), *(Column(name.replace("_", " ")) for name in names))
-    rows = tuple(_line(row, names) for row in summary.table.to_pylist())
-    return Section("cost", "What recording cost", (str(summary),), (Table("By phase and epoch", columns, rows),))
-
-
-def _line(row: dict[str, Any], names: list[str]) -> tuple[Value, ...]:
-    return (row["phase"], row["epoch"], *(row[name] for name in names))
+    return Found.of(finding, roster.keys(phase, finding.sample_ids[:_MOST_OF_FINDING]) if phase else ())

@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from truetap.report.cost import cost
 from truetap.report.curves import curves
 from truetap.report.facts import facts_of
 from truetap.report.layers import layers
 from truetap.server import behind, one_sample
 from truetap.server.asked import Asked
 from truetap.server.classes import COLUMNS, chosen_classes, class_number, class_rows, counts_of, matrix, pairs
-from truetap.server.cost import cost
 from truetap.server.index import Index
 from truetap.server.jobs import Answer
 from truetap.server.listing import PAGE, SORTS, Wanted, high_first, listing

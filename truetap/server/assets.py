@@ -12,7 +12,17 @@ from truetap.errors import StoreError
 
 __all__ = ["NAMES", "asset", "needed", "tag", "vega"]
 
-_SHARED = ("charts.js", "dom.js", "inputs.js", "numbers.js", "parts.js", "samples.js", "style.css", "tables.js")
+_SHARED = (
+    "charts.js",
+    "dom.js",
+    "inputs.js",
+    "numbers.js",
+    "parts.js",
+    "samples.js",
+    "style.css",
+    "tables.js",
+    "theme.js",
+)
 _OWN = (
     "app.js",
     "asking.js",

@@ -34,16 +34,7 @@ def findings(moment: Moment) -> dict[str, Any]:
 
 def _found(finding: Finding, phase: str) -> Found:
     ids = finding.sample_ids[:_MOST_OF_FINDING] if phase else ()
-    return Found(
-        severity=str(finding.severity),
-        rule=finding.rule,
-        seen=finding.seen,
-        why=finding.why,
-        do=finding.do,
-        where=finding.where,
-        reference=finding.reference,
-        samples=tuple(f"{phase}:{each}" for each in ids),
-    )
+    return Found.of(finding, tuple(f"{phase}:{each}" for each in ids))
 
 
 def hardest(moment: Moment, output: str) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from truetap.server import assets
 from truetap.server.app import make_app
 from truetap.server.guard import is_loopback
 
-__all__ = ["serve"]
+__all__ = ["needed_token", "serve"]
 
 
 def serve(
@@ -38,13 +38,7 @@ def serve(
     Raises:
         StoreError: There is no run in one of the folders, the port is taken, or the charts' package isn't installed.
     """
-    if token is not None and len(token) < _SHORTEST:
-        raise StoreError(
-            f"A token that can be guessed protects nothing. Received: {len(token)} characters. Expected: {_SHORTEST} "
-            "or more; or none, for one to be made up."
-        )
-    if token is None and not is_loopback(host):
-        token = secrets.token_urlsafe(24)
+    token = needed_token(host, token)
     app = make_app(runs, token=token, host=host)
     assets.needed()
     bound = _bound(host, port)
@@ -68,6 +62,20 @@ def serve(
 
 
 _SHORTEST = 8
+
+
+def needed_token(host: str, token: str | None) -> str | None:
+    """The token that is asked for: the one given, one made up where the network can reach the server, or none.
+
+    Raises:
+        StoreError: The one given is too short.
+    """
+    if token is not None and len(token) < _SHORTEST:
+        raise StoreError(
+            f"A token that can be guessed protects nothing. Received: {len(token)} characters. Expected: {_SHORTEST} "
+            "or more; or none, for one to be made up."
+        )
+    return secrets.token_urlsafe(24) if token is None and not is_loopback(host) else token
 
 
 def _said(runs: Sequence[str]) -> str:

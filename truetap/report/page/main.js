@@ -4,6 +4,7 @@ import { configure, drawWaiting } from "./charts.js";
 import { el } from "./dom.js";
 import { drawn, facts, findings } from "./parts.js";
 import { closeByBackdrop, embedded, know } from "./samples.js";
+import { followTheme } from "./theme.js";
 
 const content = JSON.parse(document.getElementById("content").textContent);
 configure(content.config);
@@ -17,15 +18,5 @@ const headings = [["findings", "Findings"], ...content.sections.map((each) => [e
 const entries = headings.map(([anchor, title]) => el("li", {}, el("a", { href: `#${anchor}`, class: "name" }, title)));
 document.getElementById("contents").append(...entries);
 closeByBackdrop();
-
-const theme = document.getElementById("theme");
-const preferred = window.matchMedia("(prefers-color-scheme: dark)");
-const setTheme = (dark) => {
-  theme.setAttribute("aria-pressed", String(dark));
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
-};
-setTheme(preferred.matches);
-preferred.addEventListener("change", (event) => setTheme(event.matches));
-theme.addEventListener("click", () => setTheme(theme.getAttribute("aria-pressed") !== "true"));
-
+followTheme();
 document.addEventListener("DOMContentLoaded", drawWaiting); // the charts' own script has run by then

@@ -5,6 +5,7 @@ import { el, keepingFocus } from "./dom.js";
 import { shown } from "./numbers.js";
 import { facts, findingNodes } from "./parts.js";
 import { closeByBackdrop, know } from "./samples.js";
+import { followTheme } from "./theme.js";
 import { ask, once, Silence } from "./asking.js";
 import { fillChoices, filters, placeOf } from "./choosing.js";
 import { classesPart } from "./classes.js";
@@ -271,15 +272,7 @@ function begin(found) {
   document.getElementById("contents").append(...entries);
 }
 
-const theme = document.getElementById("theme");
-const preferred = window.matchMedia("(prefers-color-scheme: dark)");
-const setTheme = (dark) => {
-  theme.setAttribute("aria-pressed", String(dark));
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
-};
-setTheme(preferred.matches);
-preferred.addEventListener("change", (event) => setTheme(event.matches));
-theme.addEventListener("click", () => setTheme(theme.getAttribute("aria-pressed") !== "true"));
+followTheme();
 closeByBackdrop();
 
 try {

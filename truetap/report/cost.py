@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from truetap.report.content import Column, Section, Table
-from truetap.run import Run
+
+if TYPE_CHECKING:
+    from truetap.run import Run
 
 __all__ = ["cost"]
 
