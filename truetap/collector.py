@@ -304,7 +304,7 @@ def _model_inputs(model: Any, x: Any) -> tuple[Any, tuple[str, ...] | None]:
     names = [tensor.name for tensor in inputs]
     if set(names) <= set(x):
         chosen = {name: x[name] for name in names}
-        as_dict = len(names) > 1 or isinstance(model.input, Mapping)
+        as_dict = len(names) > 1 or isinstance(getattr(model, "input", None), Mapping)  # a Sequential has none
         return chosen if as_dict else chosen[names[0]], tuple(names)
     if len(names) == 1 and len(x) == 1:
         return next(iter(x.values())), tuple(map(str, x))

@@ -207,3 +207,12 @@ def test_rows_are_chosen_by_slice_index_and_mask(line: Any) -> None:
         samples[np.ones(3, bool)]
     with pytest.raises(IndexError, match="Row 70 of 70"):
         samples[[70]]
+
+
+@pytest.mark.parametrize("column", ["features", "another"])
+def test_a_column_of_a_dict_goes_into_a_sequential_model(column: str) -> None:
+    model = keras.Sequential([keras.Input((3,), name="features"), keras.layers.Dense(2, use_bias=False)])
+    model.compile("sgd", "mse")
+    x = np.arange(15, dtype="float32").reshape(5, 3)
+    samples = tt.collect(model, ({column: x}, np.zeros((5, 2), "float32")))
+    np.testing.assert_allclose(samples.y_pred, x @ np.asarray(model.get_weights()[0]), rtol=1e-5)
