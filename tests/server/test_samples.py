@@ -150,7 +150,12 @@ def test_only_flagged_ones_and_the_lists_behind_the_page(serve: Serve, trained: 
     hardest = asking.get("runs/0/hardest")["section"]["parts"][0]["rows"]
     expected = run.hardest(500)
     assert [row[0] for row in hardest] == [f"train:{each}" for each in expected["sample_id"].to_pylist()]
-    assert [row[1] for row in hardest[:20]] == pytest.approx(expected["mean_loss"].to_pylist()[:20], rel=1e-4)
+    assert [row[3] for row in hardest[:20]] == pytest.approx(expected["mean_loss"].to_pylist()[:20], rel=1e-4)
+    last = run.samples("train", -1)
+    names = last.ids.tolist()
+    true, chosen = (dict(zip(names, each.tolist(), strict=True)) for each in (last.y_true, last.y_pred.argmax(1)))
+    for row, name in zip(hardest, expected["sample_id"].to_pylist(), strict=True):
+        assert row[1:3] == [str(true[name]), str(chosen[name])]
 
 
 def test_findings_are_those_of_diagnose(serve: Serve, trained: tuple[Path, Path]) -> None:

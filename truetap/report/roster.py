@@ -5,7 +5,7 @@ Sections ask for samples as they name them; what was asked for is read at the en
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from truetap.run import Run
     from truetap.samples import Samples
 
-__all__ = ["MOST", "Roster"]
+__all__ = ["MOST", "Roster", "values_of"]
 
 Array = npt.NDArray[Any]
 
@@ -111,6 +111,14 @@ class Roster:
 _KINDS = ("true", "predicted")
 
 
+def values_of(samples: Samples, output: str, ids: Collection[int | str]) -> dict[int | str, tuple[Value, Value]]:
+    """What the label of some samples is and what was predicted, as a person reads them; by id."""
+    part = _chosen(samples, ids)
+    view = part[output] if output else part
+    true, pred = _values(view, _tasks(samples)[output], rows.column_names(part.record_batches))
+    return dict(zip(part.ids.tolist(), zip(true, pred, strict=True), strict=True))
+
+
 def _tasks(samples: Samples) -> dict[str, OutputTask | None]:
     found: dict[str, OutputTask | None] = {}
     for name in samples.output_names:
@@ -121,7 +129,7 @@ def _tasks(samples: Samples) -> dict[str, OutputTask | None]:
     return found
 
 
-def _chosen(samples: Samples, wanted: dict[int | str, str]) -> Samples:
+def _chosen(samples: Samples, wanted: Collection[int | str]) -> Samples:
     return samples[np.flatnonzero(np.isin(samples.ids, list(wanted)))]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from truetap.errors import StoreError, StructureError, TaskError
 from truetap.evaluation import Evaluation
 from truetap.report.content import Column, Found, Section, Table, Value
+from truetap.report.roster import values_of
 from truetap.rules import Finding
 from truetap.server.moment import Moment
 from truetap.server.plain import found_json, section_json
@@ -47,10 +48,14 @@ def hardest(moment: Moment, output: str) -> dict[str, Any] | None:
         found = moment.hardest(_MOST_LISTED, phase=phase, output=output or None)
     except (TaskError, StoreError) as error:
         return section_json(Section("hardest", "Hardest samples", (f"They could not be ranked: {error}",)))
+    ids = found["sample_id"].to_pylist()
+    told = values_of(moment.samples(phase, -1), output, ids)
     rows = [
-        (f"{phase}:{row['sample_id']}", row["mean_loss"], row["last_loss"], row["visits"]) for row in found.to_pylist()
+        (f"{phase}:{name}", *told.get(name, (None, None)), row["mean_loss"], row["last_loss"], row["visits"])
+        for name, row in zip(ids, found.to_pylist(), strict=True)
     ]
-    columns = (Column("sample", "sample"), Column("mean loss"), Column("last loss"), Column("visits"))
+    words = (Column("true", "text"), Column("predicted last", "text"))
+    columns = (Column("sample", "sample"), *words, Column("mean loss"), Column("last loss"), Column("visits"))
     table = Table(f"The {len(rows)} hardest samples", columns, tuple(rows))
     return section_json(Section("hardest", "Hardest samples", (said,), (table,)))
 
