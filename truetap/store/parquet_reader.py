@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,6 +28,7 @@ from truetap.store.problem import Problem, damage
 
 _CHUNK = 1 << 20
 _MANY_ROWS = 50_000
+_MOST_GAPS = 4  # places for each row
 _NOT_PARQUET = (pa.ArrowException, OSError, EOFError, ValueError, LookupError, MemoryError)  # what pyarrow raises
 
 
@@ -155,7 +157,7 @@ class ParquetSource:
         needed = None if columns is None else [*columns, *(name for name in ORDER if name not in columns)]
         batch = self.groups(groups, needed)
         steps, positions = (batch.column(name).to_numpy() for name in ORDER)
-        batch = batch.take(pa.array(np.lexsort((positions, steps))))
+        batch = batch.take(pa.array(in_order(steps, positions)))
         return batch if columns is None else batch.select(list(columns))
 
     def _inner_groups(
@@ -231,6 +233,32 @@ def problems_of(path: Path, entry: ParquetFile, *, quick: bool = False) -> list[
         missing = isinstance(error, FileNotFoundError)
         return [damage(path, 0, "the file is missing" if missing else f"can't be read: {error.strerror or error}")]
     return [] if quick or crc == entry.crc else [damage(path, 0, "bytes are not those written")]
+
+
+def in_order(steps: npt.NDArray[Any], positions: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The rows by step, then by position within it.
+
+    Rows of whole batches have numbers that leave few gaps: each is put where its number says, which costs a small part
+    of sorting them. Others, and such as have a number twice, are sorted.
+
+    Args:
+        steps: int64 (n,).
+        positions: int32 (n,).
+
+    Example:
+        >>> in_order(np.array([7, 6, 6]), np.array([0, 1, 0])).tolist()
+        [2, 1, 0]
+    """
+    if len(steps):
+        first, width = int(steps.min()), int(positions.max()) + 1
+        span = (int(steps.max()) - first + 1) * width
+        if int(positions.min()) >= 0 and span <= _MOST_GAPS * len(steps):
+            place = np.full(span, -1, np.int64)
+            place[(steps - first) * width + positions] = np.arange(len(steps))
+            found = place[place >= 0]
+            if len(found) == len(steps):
+                return found
+    return np.lexsort((positions, steps))
 
 
 @lru_cache(maxsize=64)
