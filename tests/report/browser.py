@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
@@ -87,3 +87,25 @@ class Opened(Watched):
         self.page.close()
         assert self.wrong == [], self.wrong
         assert [address for address in self.asked if not address.startswith("data:")] == [self.file.as_uri()]
+
+
+def refusals(page: Page) -> Any:
+    """What a page may not load, run or look like, by the directives of its policy; and what became of it."""
+    return page.evaluate(
+        """async () => {
+            const found = [];
+            document.addEventListener("securitypolicyviolation", (event) => found.push(event.effectiveDirective));
+            const image = document.createElement("img");
+            image.src = "http://127.0.0.1:9/x.png";
+            document.body.append(image);
+            await fetch("http://127.0.0.1:9/").catch(() => null);
+            const script = document.createElement("script");
+            script.textContent = "window.owned = 1";
+            document.body.append(script);
+            const style = document.createElement("style");
+            style.textContent = "body { display: none }";
+            document.body.append(style);
+            await new Promise((resolve) => setTimeout(resolve, 50));
+            return [found.sort(), window.owned ?? null];
+        }"""
+    )

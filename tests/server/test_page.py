@@ -18,7 +18,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 import truetap as tt
 from tests.comparison import runs
 from tests.report import made
-from tests.report.browser import Scheme, chromium
+from tests.report.browser import Scheme, chromium, refusals
 from tests.server.serving import Tab, process, thread
 
 VIEWS = ["findings", "curves", "output", "samples", "hardest", "labels", "layers", "cost", "overlaid", "compared"]
@@ -256,25 +256,7 @@ def test_it_fits_a_phone_and_prints(context: BrowserContext, address: str) -> No
 
 def test_the_page_may_neither_load_nor_evaluate(context: BrowserContext, address: str) -> None:
     page = Tab(context, address).page
-    refused = page.evaluate(
-        """async () => {
-            const found = [];
-            document.addEventListener("securitypolicyviolation", (event) => found.push(event.effectiveDirective));
-            const image = document.createElement("img");
-            image.src = "http://127.0.0.1:9/x.png";
-            document.body.append(image);
-            await fetch("http://127.0.0.1:9/").catch(() => null);
-            const script = document.createElement("script");
-            script.textContent = "window.owned = 1";
-            document.body.append(script);
-            const style = document.createElement("style");
-            style.textContent = "body { display: none }";
-            document.body.append(style);
-            await new Promise((resolve) => setTimeout(resolve, 50));
-            return [found.sort(), window.owned ?? null];
-        }"""
-    )
-    assert refused == [["connect-src", "img-src", "script-src-elem", "style-src-elem"], None]
+    assert refusals(page) == [["connect-src", "img-src", "script-src-elem", "style-src-elem"], None]
     page.close()
 
 

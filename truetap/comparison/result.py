@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 from truetap.comparison.findings import FindingsChange
 from truetap.comparison.settings import Setting
 from truetap.comparison.show import as_html, as_rich, as_text
+from truetap.json_values import json_value
 
 __all__ = ["Comparison"]
 
@@ -76,15 +76,13 @@ class Comparison:
         }
         plain["epochs"] = list(self.epochs)
         for name in ("metrics", "by_class", "slices"):
-            plain[name] = [_row(row) for row in getattr(self, name).to_pylist()]
+            plain[name] = [json_value(row) for row in getattr(self, name).to_pylist()]
         for name in ("newly_right", "newly_wrong", "changed"):
             table = getattr(self, name)
             plain[f"{name}_count"] = table.num_rows
-            plain[name] = [_row(row) for row in table.slice(0, most).to_pylist()]
+            plain[name] = [json_value(row) for row in table.slice(0, most).to_pylist()]
         plain["findings"] = self.findings.to_json()
-        plain["settings"] = [
-            {"what": each.what, "here": _plain(each.here), "there": _plain(each.there)} for each in self.settings
-        ]
+        plain["settings"] = [json_value(each._asdict()) for each in self.settings]
         plain["notes"] = list(self.notes)
         return plain
 
@@ -98,15 +96,3 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return as_html(self)
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in row.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from truetap.comparison.parts import Part, Value
+from truetap.tasks.labels import class_name
 
 __all__ = ["ClassNames", "by_class_table", "metrics_table", "slices_table"]
 
@@ -22,7 +23,7 @@ class ClassNames:
     names: Sequence[str]
 
     def __getitem__(self, index: int) -> str:
-        return self.names[index] if index < len(self.names) else str(index)
+        return class_name(self.names, index)
 
 
 def metrics_table(parts: Sequence[tuple[str, Part]]) -> pa.Table:

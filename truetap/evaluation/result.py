@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from truetap.errors import TaskError, UnknownMetricError, near_names
 from truetap.evaluation.show import as_html, as_rich, as_text
+from truetap.json_values import json_value
 from truetap.tasks.task import Array, Task
 
 if TYPE_CHECKING:
@@ -110,9 +109,9 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as dicts, lists, strings and numbers that `json.dumps` takes; NaN becomes None."""
-        fields = {name: _plain(value) for name, value in vars(self).items() if name != "slices"}
+        fields = {name: json_value(value) for name, value in vars(self).items() if name != "slices"}
         if self.calibration is not None:
-            fields["calibration"]["ece"] = _plain(self.calibration.ece)
+            fields["calibration"]["ece"] = json_value(self.calibration.ece)
         return fields | {"slices": {name: part.to_dict() for name, part in self.slices.items()}}
 
     def to_pandas(self, table: str | None = None) -> pd.DataFrame:
@@ -151,20 +150,3 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         return as_html(self)
-
-
-def _plain(value: Any) -> Any:
-    """A value as json.dumps takes it."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    return str(value) if isinstance(value, Task) else value

@@ -28,6 +28,7 @@ from truetap.exporting.distributions import raw_paths
 from truetap.exporting.naming import valid_text
 from truetap.report.images import as_pixels, data_uri, is_picture, shrunk
 from truetap.samples import Samples
+from truetap.tasks.labels import class_name
 
 __all__ = ["write_projector"]
 
@@ -193,13 +194,11 @@ def _labels(samples: Samples, at: Sequence[int]) -> dict[str, list[str]]:
     if true is None or pred is None or np.ndim(true) != 1 or np.ndim(pred) != 1:
         return {}
     names = samples.class_names
-    label, predicted = (["" if here < 0 else _class(names, int(each[here])) for here in at] for each in (true, pred))
+    label, predicted = (
+        ["" if here < 0 else class_name(names, int(each[here])) for here in at] for each in (true, pred)
+    )
     right = ["" if here < 0 else "yes" if true[here] == pred[here] else "no" for here in at]
     return {"label": label, "predicted": predicted, "right": right}
-
-
-def _class(names: Sequence[str] | None, label: int) -> str:
-    return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
 # --- what they look like --------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 
 from truetap.errors import NotRecordedError, StructureError, TaskError
 from truetap.exporting.chosen import Chosen
+from truetap.json_values import json_value
 from truetap.rules import Report
 
 __all__ = ["Listed", "listed"]
@@ -34,11 +34,7 @@ class Listed:
     @property
     def rows(self) -> list[list[Any]]:
         """Its rows; numbers that are not finite are None, as JSON has none."""
-        return [[_finite(value) for value in row] for row in zip(*self.columns.values(), strict=True)]
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [[json_value(value) for value in row] for row in zip(*self.columns.values(), strict=True)]
 
 
 def listed(chosen: Chosen, report: Report) -> Iterator[Listed]:

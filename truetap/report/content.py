@@ -13,9 +13,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from truetap.rules import Finding
+from truetap.rules import Finding, Report
 
-__all__ = ["Cell", "Chart", "Column", "Confusion", "Content", "Found", "Part", "Sample", "Section", "Shown", "Table"]
+__all__ = [
+    "Cell",
+    "Chart",
+    "Column",
+    "Confusion",
+    "Content",
+    "Found",
+    "Part",
+    "Sample",
+    "Section",
+    "Shown",
+    "Table",
+    "verdict_of",
+]
 
 Value = str | float | int | None
 
@@ -120,6 +133,11 @@ class Found:
             reference=finding.reference,
             samples=samples,
         )
+
+
+def verdict_of(report: Report) -> str:
+    """What a diagnosis says as a whole."""
+    return f"{report.count[:1].upper()}{report.count[1:]}; {len(report.checked)} checks ran."
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,15 @@ from truetap.reading.choice import spans
 if TYPE_CHECKING:
     from truetap.run import Run
 
-__all__ = ["facts_of"]
+__all__ = ["facts_of", "kind_of"]
 
 _TELLING = ("clipnorm", "clipvalue", "global_clipnorm", "weight_decay", "momentum")
+
+
+def kind_of(run: Run) -> str:
+    """What the run is, in words."""
+    source = (run.metadata.get("collect") or {}).get("source", "")
+    return "A collection by tt.collect" if run.phases == {} and source != "fit" else "A recorded training run"
 
 
 def facts_of(run: Run) -> tuple[tuple[str, str], ...]:

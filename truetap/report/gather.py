@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from truetap.report import charts
-from truetap.report.content import Content, Found, Section
+from truetap.report.content import Content, Found, Section, verdict_of
 from truetap.report.cost import cost
 from truetap.report.curves import curves
-from truetap.report.facts import facts_of
+from truetap.report.facts import facts_of, kind_of
 from truetap.report.layers import layers
 from truetap.report.outputs import looked_at, outputs
 from truetap.report.ranked import hardest, suspects, with_values
 from truetap.report.roster import Roster
 
 if TYPE_CHECKING:
-    from truetap.rules import Finding, Report
+    from truetap.rules import Finding
     from truetap.run import Run
 
 __all__ = ["gather"]
@@ -46,10 +46,10 @@ def gather(run: Run, model: Any = None, data: Any = None) -> Content:
     name = os.path.basename(os.path.abspath(run.path))
     return Content(
         title=name,
-        said=_said(run),
+        said=f"{kind_of(run)}, {run.path}",
         facts=facts_of(run),
         findings=findings,
-        verdict=_verdict(report),
+        verdict=verdict_of(report),
         skipped=tuple(report.skipped.items()),
         sections=sections,
         samples=samples,
@@ -66,16 +66,6 @@ def _sections(run: Run, roster: Roster) -> Iterable[Section | None]:
     yield wrong
     yield layers(run)
     yield cost(run)
-
-
-def _said(run: Run) -> str:
-    source = (run.metadata.get("collect") or {}).get("source", "")
-    kind = "A collection by tt.collect" if run.phases == {} and source != "fit" else "A recorded training run"
-    return f"{kind}, {run.path}"
-
-
-def _verdict(report: Report) -> str:
-    return f"{report.count[:1].upper()}{report.count[1:]}; {len(report.checked)} checks ran."
 
 
 def _found(run: Run, finding: Finding, roster: Roster) -> Found:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from truetap.run import Run
     from truetap.samples import Samples
 
-__all__ = ["Looked", "looked_at", "outputs"]
+__all__ = ["Looked", "looked_at", "metrics_table", "outputs", "precision_recall", "reliability"]
 
 Array = npt.NDArray[Any]
 
@@ -94,7 +94,7 @@ def _section(run: Run, looked: Looked, view: Samples, anchor: str, heading: str,
     except TaskError as error:
         return Section(anchor, heading, (f"There are no metrics of it: {error}",))
     assert isinstance(evaluation, Evaluation)  # the view is of one output
-    parts: list[Part] = [_metrics(evaluation)]
+    parts: list[Part] = [metrics_table(evaluation)]
     parts += _parts(run, looked, view, task, evaluation, roster)
     said = (f"A {task.task} output; {looked.words}.", *evaluation.notes)
     return Section(anchor, heading, said, tuple(parts))
@@ -115,19 +115,21 @@ def _parts(
         curve = _precision_recall(view)
         if curve is not None:
             yield curve
-    if evaluation.calibration is not None and evaluation.calibration.count.sum():
-        yield _reliability(evaluation)
+    bins = evaluation.calibration
+    if bins is not None and bins.count.sum():
+        yield reliability(bins.confidence, bins.accuracy, bins.count, bins.ece)
     if evaluation.per_output and any(math.isfinite(row.mae) for row in evaluation.per_output):
         yield _rows("Dimensions of the output", "name", ("mae", "rmse", "r2", "bias"), evaluation.per_output)
     if evaluation.per_timestep:
         yield from _timesteps(evaluation)
 
 
-def _metrics(evaluation: Evaluation) -> Table:
+def metrics_table(evaluation: Evaluation, title: str = "Metrics") -> Table:
+    """The loss and the metrics."""
     found = dict(evaluation.metrics)
     if evaluation.loss is not None:
         found = {"loss": evaluation.loss, **found}
-    return Table("Metrics", (Column("metric", "text"), Column("value")), tuple(found.items()))
+    return Table(title, (Column("metric", "text"), Column("value")), tuple(found.items()))
 
 
 def _rows(title: str, key: str, names: tuple[str, ...], found: Iterable[Any]) -> Table:
@@ -150,24 +152,34 @@ def _precision_recall(view: Samples) -> Chart | None:
     if not known.any() or not true[known].any():
         return None
     precision, recall, _ = precision_recall_curve(true[known], score[known])
+    return precision_recall(precision, recall, int(known.sum()), float(true[known].mean()), "1")
+
+
+def precision_recall(precision: Array, recall: Array, count: int, share: float, name: str) -> Chart:
+    """Precision over recall at some of all thresholds.
+
+    Args:
+        precision, recall: As scikit-learn's precision_recall_curve gives them.
+        count: Of samples.
+        share: Of the class that is looked for.
+        name: Of that class.
+    """
     kept = np.unique(np.linspace(0, len(recall) - 1, min(_MOST_CURVE, len(recall))).round().astype(int))[::-1]
-    share = float(true[known].mean())
     words = (
-        f"Precision of class 1 over its recall, {int(known.sum()):,} samples. A prediction by chance would have a "
+        f"Precision of class {name} over its recall, {count:,} samples. A prediction by chance would have a "
         f"precision of {share:.3g}, the share of that class."
     )
     spec = charts.lines({"precision": (recall[kept], precision[kept])}, "recall", "precision", log=False)
     return Chart("Precision and recall", words, spec)
 
 
-def _reliability(evaluation: Evaluation) -> Chart:
-    bins = evaluation.calibration
-    assert bins is not None
+def reliability(confidence: Array, right: Array, count: Array, error: float) -> Chart:
+    """How often predictions of a confidence are right, by bins; `error` is the expected calibration error."""
     words = (
-        f"How often predictions are right, by their confidence. Expected calibration error {bins.ece:.3g}: the mean "
+        f"How often predictions are right, by their confidence. Expected calibration error {error:.3g}: the mean "
         "distance from the diagonal. Points below it are of a model that is too sure of itself."
     )
-    return Chart("Reliability", words, charts.reliability(bins.confidence, bins.accuracy, bins.count))
+    return Chart("Reliability", words, charts.reliability(confidence, right, count))
 
 
 def _numbers(view: Samples, evaluation: Evaluation) -> Iterable[Part]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from truetap.errors import StoreError, StructureError, TaskError
 from truetap.report.content import Column, Part, Sample, Section, Table, Value
 from truetap.report.roster import Roster
+from truetap.tasks.labels import class_name
 
 if TYPE_CHECKING:
     from truetap.run import Run
 
-__all__ = ["hardest", "suspects", "with_values"]
+__all__ = ["hardest", "ranked_phase", "suspects", "suspects_table", "with_values"]
 
 _MOST = 50
 _OUTPUT = ", output "
@@ -22,7 +24,7 @@ _OUTPUT = ", output "
 
 def hardest(run: Run, roster: Roster) -> Section | None:
     """The samples with the highest mean loss over the training; None where no training was recorded."""
-    phase = _phase(run)
+    phase = ranked_phase(run)
     if phase is None:
         return None
     parts: list[Part] = []
@@ -70,7 +72,7 @@ def _with_values(part: Part, samples: Mapping[str, Sample]) -> Part:
 
 def suspects(run: Run, roster: Roster) -> Section | None:
     """Labels that are flagged, the most suspicious first; None where labels are no classes."""
-    phase = _phase(run)
+    phase = ranked_phase(run)
     if phase is None:
         return None
     parts: list[Part] = []
@@ -90,34 +92,39 @@ def suspects(run: Run, roster: Roster) -> Section | None:
         )
         if flagged:
             names = run.samples(phase, 0 if 0 in run.sample_epochs()[phase] else -1).class_names
-            parts.append(_listed(flagged[:_MOST], phase, names, roster, name))
+            title = _of("Suspect labels", name)
+            parts.append(suspects_table(flagged[:_MOST], names, title, partial(roster.key, phase)))
     return Section("labels", "Labels that are probably wrong", tuple(said), tuple(parts)) if said else None
 
 
-def _listed(
-    flagged: list[dict[str, Any]], phase: str, names: tuple[str, ...] | None, roster: Roster, output: str
+def suspects_table(
+    flagged: list[dict[str, Any]], names: tuple[str, ...] | None, title: str, key: Callable[[int | str], str | None]
 ) -> Table:
+    """Rows of `run.label_issues`.
+
+    Args:
+        flagged: The rows, one or more.
+        names: Of the classes.
+        title: Of the table.
+        key: What the page calls a sample; None for one that it can't show, which is left out.
+    """
     units = "unit" in flagged[0]
     columns = [Column("sample", "sample"), *([Column("unit")] if units else [])]
     columns += [Column("label", "text"), Column("suggested", "text"), Column("score")]
     rows: list[tuple[Value, ...]] = []
     for row in flagged:
-        key = roster.key(phase, row["sample_id"])
-        if key is None:
+        called = key(row["sample_id"])
+        if called is None:
             continue
-        labels = [row[kind] if units else _class(names, row[kind]) for kind in ("label", "suggested_label")]
-        rows.append((key, *([row["unit"]] if units else []), *map(str, labels), row["score"]))
-    return Table(_of("Suspect labels", output), tuple(columns), tuple(rows))
-
-
-def _class(names: tuple[str, ...] | None, label: int) -> str:
-    return names[label] if names is not None and 0 <= label < len(names) else str(label)
+        labels = [str(row[kind]) if units else class_name(names, row[kind]) for kind in ("label", "suggested_label")]
+        rows.append((called, *([row["unit"]] if units else []), *labels, row["score"]))
+    return Table(title, tuple(columns), tuple(rows))
 
 
 def _of(words: str, output: str) -> str:
     return f"{words}{_OUTPUT}{output}" if output else words
 
 
-def _phase(run: Run) -> str | None:
+def ranked_phase(run: Run) -> str | None:
     """Training where it is recorded, else validation: the phases that come again and again."""
     return next((phase for phase in ("train", "val") if phase in run.sample_epochs()), None)

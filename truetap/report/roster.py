@@ -18,12 +18,13 @@ from truetap.errors import TaskError
 from truetap.report.content import Sample, Shown, Value
 from truetap.report.inputs import Inputs, inputs_in
 from truetap.tasks import OutputTask, Task, pred_labels, true_labels
+from truetap.tasks.labels import class_name
 
 if TYPE_CHECKING:
     from truetap.run import Run
     from truetap.samples import Samples
 
-__all__ = ["MOST", "Roster", "values_of"]
+__all__ = ["MOST", "Roster", "few", "values_of"]
 
 Array = npt.NDArray[Any]
 
@@ -156,16 +157,12 @@ def _values(view: Samples, task: OutputTask | None, names: list[str]) -> list[li
     pair = [view.y_true, view.y_pred]
     if task is not None and task.task not in (Task.REGRESSION, Task.MULTILABEL) and not task.positions:
         labels = true_labels(pair[0], task), pred_labels(pair[1], task)
-        return [[_class(view, int(each)) for each in side] for side in labels]
-    return [[None] * len(view) if side is None else [_few(each) for each in np.asarray(side)] for side in pair]
+        return [[class_name(view.class_names, int(each)) for each in side] for side in labels]
+    return [[None] * len(view) if side is None else [few(each) for each in np.asarray(side)] for side in pair]
 
 
-def _class(view: Samples, label: int) -> str:
-    names = view.class_names
-    return names[label] if names is not None and 0 <= label < len(names) else str(label)
-
-
-def _few(value: Array) -> str:
+def few(value: Array) -> str:
+    """The first numbers of a value, and how many there are."""
     flat = np.asarray(value).reshape(-1)
     shown = ", ".join(f"{each:.4g}" if flat.dtype.kind == "f" else str(each) for each in flat[:_MOST_NUMBERS].tolist())
     return shown if len(flat) <= _MOST_NUMBERS else f"{shown}, … ({len(flat):,} in all)"

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from truetap.report.cost import cost
 from truetap.report.curves import curves
-from truetap.report.facts import facts_of
+from truetap.report.facts import facts_of, kind_of
 from truetap.report.layers import layers
 from truetap.server import behind, one_sample
 from truetap.server.asked import Asked
@@ -44,11 +44,9 @@ def overview(library: Library, served: Served, asked: Asked) -> Plain:
 
 def _overview(served: Served, moment: Moment) -> Plain:
     place = default_place(moment) if "samples" in moment.tables and moment.reader.num_rows("samples") else None
-    source = (moment.metadata.get("collect") or {}).get("source", "")
-    kind = "A collection by tt.collect" if moment.phases == {} and source != "fit" else "A recorded training run"
     return {
         "name": served.name,
-        "said": f"{kind}, {served.path}",
+        "said": f"{kind_of(moment)}, {served.path}",
         "facts": [list(pair) for pair in facts_of(moment)],
         "complete": moment.complete,
         "phases": moment.sample_epochs(),

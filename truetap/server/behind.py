@@ -9,7 +9,9 @@ from typing import Any
 
 from truetap.errors import StoreError, StructureError, TaskError
 from truetap.evaluation import Evaluation
-from truetap.report.content import Column, Found, Section, Table, Value
+from truetap.report.content import Column, Found, Section, Table, verdict_of
+from truetap.report.outputs import metrics_table
+from truetap.report.ranked import ranked_phase, suspects_table
 from truetap.report.roster import values_of
 from truetap.rules import Finding
 from truetap.server.moment import Moment
@@ -25,9 +27,8 @@ def findings(moment: Moment) -> dict[str, Any]:
     """What `run.diagnose()` says; samples are named by phase and id."""
     report = moment.diagnose()
     phase = "train" if "train" in moment.sample_epochs() else next(iter(moment.sample_epochs()), "")
-    verdict = f"{report.count[:1].upper()}{report.count[1:]}; {len(report.checked)} checks ran."
     return {
-        "verdict": verdict,
+        "verdict": verdict_of(report),
         "findings": found_json(tuple(_found(each, phase) for each in report)),
         "skipped": [list(pair) for pair in report.skipped.items()],
     }
@@ -40,7 +41,7 @@ def _found(finding: Finding, phase: str) -> Found:
 
 def hardest(moment: Moment, output: str) -> dict[str, Any] | None:
     """The samples with the highest mean loss over the training; None where none was recorded."""
-    phase = _phase(moment)
+    phase = ranked_phase(moment)
     if phase is None:
         return None
     said = f"By the mean of their losses over all epochs of phase {phase!r}. Open one to see its history."
@@ -74,7 +75,7 @@ class Flagged:
 
 def suspects(moment: Moment, output: str) -> Flagged:
     """Labels that are flagged, the most suspicious first."""
-    phase = _phase(moment)
+    phase = ranked_phase(moment)
     if phase is None:
         return Flagged(None, [])
     with warnings.catch_warnings(record=True) as caught:
@@ -89,24 +90,10 @@ def suspects(moment: Moment, output: str) -> Flagged:
     said = [str(each.message) for each in caught]
     said.append(f"{kept.num_rows:,} of {table.num_rows:,} labels are flagged as probably wrong{more}.")
     names = moment.samples(phase, -1).class_names
-    parts = (_listed(kept.slice(0, _MOST_LISTED).to_pylist(), phase, names),) if kept.num_rows else ()
+    listed = kept.slice(0, _MOST_LISTED).to_pylist()
+    parts = (suspects_table(listed, names, "Suspect labels", lambda name: f"{phase}:{name}"),) if listed else ()
     section = Section("labels", "Labels that are probably wrong", tuple(said), parts)
     return Flagged(section_json(section), list(dict.fromkeys(kept.column("sample_id").to_pylist())))
-
-
-def _listed(flagged: list[dict[str, Any]], phase: str, names: tuple[str, ...] | None) -> Table:
-    units = "unit" in flagged[0]
-    columns = [Column("sample", "sample"), *([Column("unit")] if units else [])]
-    columns += [Column("label", "text"), Column("suggested", "text"), Column("score")]
-    rows: list[tuple[Value, ...]] = []
-    for row in flagged:
-        labels = [str(row[kind]) if units else _class(names, row[kind]) for kind in ("label", "suggested_label")]
-        rows.append((f"{phase}:{row['sample_id']}", *([row["unit"]] if units else []), *labels, row["score"]))
-    return Table("Suspect labels", tuple(columns), tuple(rows))
-
-
-def _class(names: tuple[str, ...] | None, label: int) -> str:
-    return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
 def evaluated(view: Any) -> dict[str, Any] | None:
@@ -116,12 +103,8 @@ def evaluated(view: Any) -> dict[str, Any] | None:
     except TaskError as error:
         return section_json(Section("exact", "Exact metrics", (f"There are none: {error}",)))
     assert isinstance(evaluation, Evaluation)
-    metrics = dict(evaluation.metrics)
-    if evaluation.loss is not None:
-        metrics = {"loss": evaluation.loss, **metrics}
-    table = Table("Exact metrics", (Column("metric", "text"), Column("value")), tuple(metrics.items()))
     said = (f"Of {evaluation.n:,} samples.", *evaluation.notes)
-    return section_json(Section("exact", "Exact metrics", said, (table,)))
+    return section_json(Section("exact", "Exact metrics", said, (metrics_table(evaluation, "Exact metrics"),)))
 
 
 def compared(here: Moment, there: Moment) -> dict[str, Any]:
@@ -192,8 +175,3 @@ def _said(finding: Any) -> tuple[str, str]:
 
 def _text(value: Any) -> str:
     return "\N{EN DASH}" if value is None else str(value)
-
-
-def _phase(moment: Moment) -> str | None:
-    """Training where it is recorded, else validation: the phases that come again and again."""
-    return next((phase for phase in ("train", "val") if phase in moment.sample_epochs()), None)

@@ -7,9 +7,9 @@ from typing import Any
 
 import duckdb
 
+from truetap.json_values import json_value
 from truetap.server.index import Index
 from truetap.server.meaning import Kind
-from truetap.server.plain import finite
 from truetap.server.refusal import Refusal
 
 __all__ = ["PAGE", "SORTS", "Wanted", "listing"]
@@ -90,7 +90,7 @@ def _shown(name: str, value: Any, index: Index) -> Any:
     if name in ("true", "predicted") and index.meaning.kind is Kind.CLASSES and value is not None:
         return index.meaning.named(value)
     if isinstance(value, float):
-        return finite(float(f"{value:.6g}"))
+        return json_value(float(f"{value:.6g}"))
     return value
 
 

@@ -11,6 +11,7 @@ from truetap import rows
 from truetap.errors import TaskError
 from truetap.samples import Samples
 from truetap.tasks import Hint, OutputTask, Task
+from truetap.tasks.labels import class_name
 from truetap.tasks.task import Family
 
 __all__ = ["LOOKED_AT", "Kind", "Meaning", "meaning_of"]
@@ -53,7 +54,7 @@ class Meaning:
 
     def named(self, label: int) -> str:
         """The name of a class."""
-        return self.names[label] if self.names is not None and 0 <= label < len(self.names) else str(label)
+        return class_name(self.names, label)
 
 
 def meaning_of(view: Samples, hint: Hint) -> Meaning:

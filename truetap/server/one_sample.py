@@ -18,15 +18,16 @@ from truetap.errors import IdError, NotRecordedError
 from truetap.report import charts
 from truetap.report.content import Sample, Shown, Value
 from truetap.report.inputs import Inputs
+from truetap.report.roster import few
 from truetap.server.moment import Moment
 from truetap.server.plain import samples_json
+from truetap.tasks.labels import class_name
 
 __all__ = ["inputs_of", "sample_page"]
 
 Array = npt.NDArray[Any]
 
 _MOST_VISITS = 1_000
-_MOST_NUMBERS = 4
 _LONGEST_NUMBER = 20  # characters of an int64
 _LISTED = ("phase", "epoch", "step", "loss")
 
@@ -100,16 +101,14 @@ _LABELS = {"y_true": "true_label", "y_pred": "pred_label"}
 
 def _label(value: Any, names: tuple[str, ...] | None) -> Value:
     if isinstance(value, int):
-        return names[value] if names is not None and 0 <= value < len(names) else str(value)
+        return class_name(names, value)
     return _few(value)
 
 
 def _few(value: Any) -> str:
     if isinstance(value, Mapping):  # a tensor whose shape changes, as it is stored
         value = value.get("data", [])
-    flat = np.asarray(value).reshape(-1)
-    shown = ", ".join(f"{each:.4g}" if flat.dtype.kind == "f" else str(each) for each in flat[:_MOST_NUMBERS].tolist())
-    return shown if len(flat) <= _MOST_NUMBERS else f"{shown}, … ({len(flat):,} in all)"
+    return few(np.asarray(value))
 
 
 def _losses(table: Any) -> dict[str, list[list[float]]]:

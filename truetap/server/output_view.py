@@ -12,6 +12,7 @@ from sklearn.metrics import precision_recall_curve
 
 from truetap.report import charts
 from truetap.report.content import Chart, Column, Part, Section, Table, Value
+from truetap.report.outputs import precision_recall, reliability
 from truetap.server.classes import MOST_OF_MATRIX, counts_of, matrix
 from truetap.server.index import Index
 from truetap.server.meaning import Kind
@@ -20,7 +21,7 @@ from truetap.tasks import Task
 
 __all__ = ["output_view"]
 
-_BINS, _MOST_POINTS, _MOST_CURVE, _HISTOGRAM = 15, 1_500, 400, 40
+_BINS, _MOST_POINTS, _HISTOGRAM = 15, 1_500, 40
 _WORDS = {
     Kind.CLASSES: "one class a sample",
     Kind.LABELS: "several labels a sample",
@@ -62,9 +63,9 @@ def _parts(cursor: duckdb.DuckDBPyConnection, index: Index) -> Iterable[Part]:
     kind = index.meaning.kind
     yield _metrics(cursor, index)
     if kind is Kind.CLASSES:
-        reliability = _reliability(cursor, index)
-        if reliability is not None:
-            yield reliability
+        bins = _reliability(cursor, index)
+        if bins is not None:
+            yield bins
         if index.meaning.binary:
             curve = _precision_recall(cursor, index)
             if curve is not None:
@@ -112,11 +113,7 @@ def _reliability(cursor: duckdb.DuckDBPyConnection, index: Index) -> Chart | Non
         return None
     _, count, confidence, right = (np.asarray(column, np.float64) for column in zip(*rows, strict=True))
     error = float((np.abs(right - confidence) * count).sum() / count.sum())
-    words = (
-        f"How often predictions are right, by their confidence. Expected calibration error {error:.3g}: the mean "
-        "distance from the diagonal. Points below it are of a model that is too sure of itself."
-    )
-    return Chart("Reliability", words, charts.reliability(confidence, right, count))
+    return reliability(confidence, right, count, error)
 
 
 def _precision_recall(cursor: duckdb.DuckDBPyConnection, index: Index) -> Chart | None:
@@ -126,14 +123,7 @@ def _precision_recall(cursor: duckdb.DuckDBPyConnection, index: Index) -> Chart 
     if not len(true) or not true.any():
         return None
     precision, recall, _ = precision_recall_curve(true, score, drop_intermediate=True)
-    kept = np.unique(np.linspace(0, len(recall) - 1, min(_MOST_CURVE, len(recall))).round().astype(int))[::-1]
-    share = float(true.mean())
-    words = (
-        f"Precision of class {index.meaning.named(1)} over its recall, {len(true):,} samples. A prediction by chance "
-        f"would have a precision of {share:.3g}, the share of that class."
-    )
-    spec = charts.lines({"precision": (recall[kept], precision[kept])}, "recall", "precision", log=False)
-    return Chart("Precision and recall", words, spec)
+    return precision_recall(precision, recall, len(true), float(true.mean()), index.meaning.named(1))
 
 
 def _numbers(index: Index) -> Iterable[Part]:

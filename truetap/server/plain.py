@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from truetap.report.content import Content, Found, Sample, Section
 
-__all__ = ["finite", "found_json", "samples_json", "section_json"]
+__all__ = ["found_json", "samples_json", "section_json"]
 
 
 def section_json(section: Section | None) -> dict[str, Any] | None:
@@ -26,11 +25,6 @@ def samples_json(samples: Mapping[str, Sample]) -> dict[str, Any]:
     """Samples by key as the page takes them."""
     found: dict[str, Any] = _content(samples=samples)["samples"]
     return found
-
-
-def finite(value: Any) -> Any:
-    """The value; None where it is a number that JSON has no word for."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _content(**given: Any) -> dict[str, Any]:

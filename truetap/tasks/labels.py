@@ -7,11 +7,23 @@ labels compare element by element: a (n,) never meets a (n, 1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from truetap.errors import TaskError
 from truetap.tasks.links import floating, sigmoid, softmax
 from truetap.tasks.task import Array, OutputTask, Task
+
+
+def class_name(names: Sequence[str] | None, label: int) -> str:
+    """The name of a class; its number where it has none.
+
+    Example:
+        >>> class_name(("cat", "dog"), 1), class_name(("cat", "dog"), -1), class_name(None, 3)
+        ('dog', '-1', '3')
+    """
+    return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
 def true_labels(y_true: Array, spec: OutputTask) -> Array:
