@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from truetap.run import Run, open  # noqa: A004
     from truetap.samples import Samples
     from truetap.selection import select
+    from truetap.store.pruning import Pruned, prune
     from truetap.tapping import tap
     from truetap.taps import (
         ActivationGradients,
@@ -83,6 +84,7 @@ _HOMES = {
     "LossReport": "truetap.loss_checks",
     "OptimizerState": "truetap.taps",
     "Outputs": "truetap.taps",
+    "Pruned": "truetap.store.pruning",
     "Recorder": "truetap.recorder",
     "Report": "truetap.rules",
     "Run": "truetap.run",
@@ -98,6 +100,7 @@ _HOMES = {
     "ground_truth": "truetap.pairs",
     "lint": "truetap.diagnosis.linting",
     "open": "truetap.run",
+    "prune": "truetap.store.pruning",
     "select": "truetap.selection",
     "stream": "truetap.pairs",
     "tap": "truetap.tapping",
@@ -132,6 +135,7 @@ __all__ = [
     "NotRecordedError",
     "OptimizerState",
     "Outputs",
+    "Pruned",
     "Recorder",
     "RecordingWarning",
     "Report",
@@ -159,6 +163,7 @@ __all__ = [
     "lint",
     "losses",
     "open",
+    "prune",
     "reducers",
     "rules",
     "select",

@@ -31,7 +31,7 @@ from truetap.loop.loop import PHASES_OF_LOOPS, Loop
 from truetap.loop.step import LoopStep
 from truetap.presets import diagnose_taps
 from truetap.schedule import PHASES
-from truetap.store import Rows, in_background, wait_for
+from truetap.store import Retention, Rows, in_background, wait_for
 from truetap.taps import Outputs, Tap
 
 __all__ = ["Recorder"]
@@ -61,12 +61,18 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         queue_bytes: Values that may wait for the writer.
         when_full: What to do when they do: "block" training until there is room, or "drop" what comes
             (counted, see `run.overhead()`).
+        max_bytes: What the run's files may take: the oldest samples and raw values are removed to make room, then the
+            oldest of the curves. None for no limit. At the end of `fit`, while tables become Parquet, one of them is
+            there twice for a moment.
+        keep_last: Of how many epochs samples and raw values are kept: the last ones of each phase that a table has, the
+            one that is being recorded not counted. Curves and statistics of all epochs stay. None for all.
         on_error: What to do when recording fails, as by a full disk: "warn" once and train on, or
             "raise" and stop training.
 
     Raises:
         RunExistsError: The folder holds a run, and `resume` is False; or other files.
         TapError: What is given as a tap isn't one.
+        StoreError: `max_bytes` or `keep_last` is no positive whole number.
 
     Example:
         >>> import keras, numpy as np, tempfile
@@ -90,6 +96,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         flush_seconds: float = 1.0,
         queue_bytes: int = 256 << 20,
         when_full: Literal["block", "drop"] = "block",
+        max_bytes: int | None = None,
+        keep_last: int | None = None,
         on_error: Literal["warn", "raise"] = "warn",
     ) -> None:
         super().__init__()
@@ -99,7 +107,12 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             raise TapError(f"when_full= is 'block' or 'drop'. Received: when_full={when_full!r}.")
         self.path = os.fspath(path)
         self.taps = _checked(taps)
-        options = {"flush_seconds": flush_seconds, "queue_bytes": queue_bytes, "when_full": when_full}
+        options = {
+            "flush_seconds": flush_seconds,
+            "queue_bytes": queue_bytes,
+            "when_full": when_full,
+            "retention": Retention(max_bytes, keep_last),
+        }
         lenient = isinstance(taps, str)
         self._book = Book(self.path, self.taps, options, on_error, resume=resume, lenient=lenient)
         self._sessions: list[Session] = []

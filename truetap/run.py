@@ -144,7 +144,7 @@ class Run:
             picked = tables.pick_all("samples")
         else:
             chosen = choose_phase(phase, recorded)
-            picked = tables.pick("samples", chosen, choose_epochs(epoch, recorded[chosen], f"phase {chosen!r}"))
+            picked = tables.pick("samples", chosen, choose_epochs(epoch, recorded[chosen], tables.where(chosen)))
         alike, names = Alike(picked), self._names(tables)
         return Samples(alike if names is None else Named(alike, names), self._about(tables))
 
@@ -674,7 +674,7 @@ class Run:
         if not recorded:
             return Subject.of(self.samples(), self.samples(), [], phase, output)
         chosen = choose_phase(phase, recorded)
-        numbers = choose_epochs(epochs, recorded[chosen], f"phase {chosen!r}")
+        numbers = choose_epochs(epochs, recorded[chosen], tables.where(chosen))
         return Subject.of(self.samples(chosen, numbers), self.samples(chosen, numbers[:1]), numbers, chosen, output)
 
     @property

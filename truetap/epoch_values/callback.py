@@ -139,7 +139,7 @@ class EpochValue(keras.callbacks.Callback):  # type: ignore[misc]
         found = PassRows.last(reader, phase, so_far.epoch)
         steps = found.steps()
         if steps != so_far.steps:
-            said = "of dropped ones run.overhead() tells, of others a RecordingWarning"
+            said = "of dropped ones run.overhead() tells, of others a RecordingWarning; max_bytes= removes the oldest"
             return self._left_out(f"for {where}", f"{steps} of its {so_far.steps} steps are in the run; {said}")
         plain: Any = reader.metadata["collect"]
         about = About.from_json(plain)

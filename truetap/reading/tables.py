@@ -92,6 +92,12 @@ class Tables:
             self._epochs[table] = {phase: sorted(epochs) for phase, epochs in found.items()}
         return self._epochs[table]
 
+    def where(self, phase: str) -> str:
+        """Words for the samples of a phase, in an error about its epochs."""
+        removed = self.reader.removed_rows("samples")
+        words = f" (its oldest {removed:,} rows, of all phases, were removed to keep the run small)" if removed else ""
+        return f"phase {phase!r}{words}"
+
     def pick(self, table: str, phase: str, epochs: Sequence[int]) -> Picked:
         """The batches of some epochs of a phase, in the order in which they were recorded."""
         batches = self.batches(table).of_part(phase, None)

@@ -20,6 +20,7 @@ from truetap.store.manifest import JSON
 from truetap.store.problem import Problem
 from truetap.store.reader import RunReader
 from truetap.store.recording import Overhead, Recording
+from truetap.store.retention import Retention
 from truetap.store.rows import Rows, Work
 from truetap.store.writer import RunWriter
 
@@ -29,6 +30,7 @@ __all__ = [
     "Overhead",
     "Problem",
     "Recording",
+    "Retention",
     "Rows",
     "RunReader",
     "RunWriter",

@@ -61,6 +61,7 @@ class CommitLogWriter:
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "xb", buffering=0)  # noqa: SIM115  it lives as long as its segment
+        self.position = 0
         self._append(MAGIC)
 
     def commit(self, commit: Commit) -> None:
@@ -80,6 +81,7 @@ class CommitLogWriter:
         # A record cut short can't be mended by appending, so the rest isn't tried again.
         if (written := self._file.write(record)) != len(record):
             raise OSError(f"only {written} of {len(record)} bytes were written")
+        self.position += written
 
 
 def read_commit_log(path: Path) -> CommitLog:

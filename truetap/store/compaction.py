@@ -24,7 +24,7 @@ import pyarrow as pa
 from truetap.columns import is_variable
 from truetap.errors import DamagedRunError, StoreError
 from truetap.store.batches import Batches
-from truetap.store.layout import is_phase
+from truetap.store.layout import is_phase, parquet_number
 from truetap.store.leftovers import remove_leftovers
 from truetap.store.manifest import Manifest, ParquetFile, TableEntry
 from truetap.store.mapped import MappedSegment
@@ -37,6 +37,7 @@ from truetap.store.snapshot import Snapshot, live_snapshots
 _WIDEST_ROW = 4096  # bytes
 _MOST_PARTS = 100  # of few rows
 _FEW_ROWS = 1000
+_FEW_BYTES = 1 << 20
 _OPEN_PARTS = 4
 
 
@@ -84,7 +85,11 @@ def _is_worth_it(snapshots: Sequence[Snapshot]) -> bool:
     rows = sum(snapshot.num_rows for snapshot in snapshots)
     if not rows or any(problem.damage for snapshot in snapshots for problem in snapshot.problems):
         return False
-    return sum(snapshot.commits[-1].end for snapshot in snapshots if snapshot.commits) / rows <= _WIDEST_ROW
+    return _size(snapshots) / rows <= _WIDEST_ROW
+
+
+def _size(snapshots: Sequence[Snapshot]) -> int:
+    return sum(snapshot.commits[-1].end for snapshot in snapshots if snapshot.commits)
 
 
 def _write_table(folder: Path, entry: TableEntry, snapshots: Sequence[Snapshot]) -> list[ParquetFile]:
@@ -92,7 +97,9 @@ def _write_table(folder: Path, entry: TableEntry, snapshots: Sequence[Snapshot])
     compactor = None
     try:
         unchecked = Batches([MappedSegment(snapshot) for snapshot in snapshots])
-        compactor = _Compactor(folder, in_folders=_in_folders(entry, unchecked), first=len(entry.parquet))
+        first = max((parquet_number(file.path) + 1 for file in entry.parquet), default=0)
+        in_folders = _in_folders(entry, unchecked, _size(snapshots))
+        compactor = _Compactor(folder, in_folders=in_folders, first=first)
         varying = {field.name for schema in batches.schemas() for field in schema if is_variable(field)}
         for batch in batches:
             compactor.add(_settled(batch, varying))
@@ -112,7 +119,7 @@ def _settled(batch: pa.RecordBatch, varying: set[str]) -> pa.RecordBatch:
     return batch
 
 
-def _in_folders(entry: TableEntry, batches: Batches) -> bool:
+def _in_folders(entry: TableEntry, batches: Batches, nbytes: int) -> bool:
     """Whether the rows are cut into folders by phase and epoch: as those before them, if there are any."""
     able = all(has_parts(schema) for schema in batches.schemas())
     if entry.parquet:
@@ -123,7 +130,8 @@ def _in_folders(entry: TableEntry, batches: Batches) -> bool:
     if not able:
         return False
     parts = {batches.part(index) for index in range(len(batches))}
-    return len(parts) <= _MOST_PARTS or batches.num_rows / len(parts) >= _FEW_ROWS
+    many = len(parts)
+    return many <= _MOST_PARTS or batches.num_rows >= _FEW_ROWS * many or nbytes >= _FEW_BYTES * many
 
 
 class _Compactor:

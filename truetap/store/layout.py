@@ -21,7 +21,7 @@ _TABLE = re.compile(r"\w[\w.#=@+-]{0,119}")
 _WORKER = re.compile(r"worker-[0-9]{5}")
 _SEGMENT = re.compile(r"seg-([0-9]{6})\.(?:arrow|log)")
 _PHASE = re.compile(r"\w[\w-]{0,59}")
-_PARQUET = re.compile(r"(?:phase=(\w[\w-]{0,59})/epoch=(-?[0-9]{1,10})/)?part-[0-9]{6}\.parquet")
+_PARQUET = re.compile(r"(?:phase=(\w[\w-]{0,59})/epoch=(-?[0-9]{1,10})/)?part-([0-9]{6})\.parquet")
 
 
 def local_path(path: str | os.PathLike[str]) -> Path:
@@ -85,6 +85,13 @@ def segment_numbers(worker: Path) -> list[int]:
     return sorted({int(match[1]) for match in found if match})
 
 
+def segment_number(segment: Path) -> int:
+    """The number of a segment, told from its path."""
+    match = _SEGMENT.fullmatch(segment.name)
+    assert match is not None, segment
+    return int(match[1])
+
+
 def is_phase(name: str) -> bool:
     """Whether a folder can be named after this phase, the same on every system."""
     return bool(_PHASE.fullmatch(name))
@@ -105,6 +112,13 @@ def part_of(path: str) -> tuple[str, int] | None:
     """Phase and epoch of the rows in a Parquet file, told from its path."""
     match = _PARQUET.fullmatch(path)
     return (match[1], int(match[2])) if match and match[1] else None
+
+
+def parquet_number(path: str) -> int:
+    """The number of a Parquet file, told from its path."""
+    match = _PARQUET.fullmatch(path)
+    assert match is not None, path
+    return int(match[3])
 
 
 def unfinished(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Removes from a run what nobody counts: what a compaction that was interrupted left lying about.
+"""Removes from a run what nobody counts: what has moved or was given up, and what an interrupted compaction left.
 
 To be called by the one who holds the run's lock. Only files that truetap names so are touched.
 """
@@ -15,13 +15,16 @@ from truetap.store.layout import is_parquet as is_parquet_path
 from truetap.store.manifest import Manifest, TableEntry
 
 
-def remove_leftovers(folder: Path, manifest: Manifest, tables: Iterable[str] | None = None) -> None:
-    """Remove segments that Parquet files have replaced, and Parquet files that the manifest doesn't name.
+def remove_leftovers(
+    folder: Path, manifest: Manifest, tables: Iterable[str] | None = None, *, keep_folders: bool = False
+) -> None:
+    """Remove segments that count no more, and Parquet files that the manifest doesn't name.
 
     Args:
         folder: The run's folder.
         manifest: What counts.
         tables: Names of the tables to look at; all by default.
+        keep_folders: Whether folders of workers stay that become empty, since more comes.
 
     Raises:
         StoreError: The file system refuses.
@@ -31,23 +34,23 @@ def remove_leftovers(folder: Path, manifest: Manifest, tables: Iterable[str] | N
             stale.unlink(missing_ok=True)
         for table in manifest.tables if tables is None else tables:
             entry = manifest.tables[table]
-            _remove_segments(folder / table, entry)
+            _remove_segments(folder / table, entry, keep_folders)
             _remove_parquet(folder / table, entry)
     except OSError as error:
         raise StoreError(
-            f"Could not remove what an interrupted compaction left in {str(folder)!r}: "
-            f"{error.strerror or error}. It counts for nothing; the run is whole."
+            f"Could not remove files that count no more from {str(folder)!r}: "
+            f"{error.strerror or error}. The run is whole."
         ) from error
 
 
-def _remove_segments(table: Path, entry: TableEntry) -> None:
+def _remove_segments(table: Path, entry: TableEntry, keep_folders: bool) -> None:
     for worker in worker_folders(table):
         for number in segment_numbers(worker):
             if number < entry.replaced.get(worker.name, 0):
                 segment = segment_file(worker, number)
                 segment.unlink(missing_ok=True)
                 log_file(segment).unlink(missing_ok=True)
-        if entry.replaced:
+        if entry.replaced and not keep_folders:
             with contextlib.suppress(OSError):  # it has other files
                 worker.rmdir()
 

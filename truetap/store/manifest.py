@@ -61,11 +61,13 @@ class TableEntry:
         replaced: For every worker, how many of these, the first ones, count no more: their rows are
             in Parquet files.
         parquet: The Parquet files, in the order of their rows.
+        removed_rows: How many rows were removed, the oldest ones, to keep the run small.
     """
 
     segments: Mapping[str, int] = field(default_factory=dict)
     replaced: Mapping[str, int] = field(default_factory=dict)
     parquet: tuple[ParquetFile, ...] = ()
+    removed_rows: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The entry as it is in the file."""
@@ -74,6 +76,8 @@ class TableEntry:
             entry["replaced"] = dict(self.replaced)
         if self.parquet:
             entry["parquet"] = [vars(file) for file in self.parquet]
+        if self.removed_rows:
+            entry["removed_rows"] = self.removed_rows
         return entry
 
 
@@ -213,16 +217,19 @@ def _parse_tables(path: Path, tables: Any) -> dict[str, TableEntry]:
         if not is_table(name) or not isinstance(entry, dict):
             raise _damaged(path, "tables", {name: entry})
         segments, replaced, files = entry.get("segments"), entry.get("replaced", {}), entry.get("parquet", [])
-        if not _are_counts(segments) or not _are_counts(replaced) or not _are_files(files):
+        removed = entry.get("removed_rows", 0)
+        if not _are_counts(segments) or not _are_counts(replaced) or not _are_files(files) or not _is_count(removed):
             raise _damaged(path, "tables", {name: entry})
-        parsed[name] = TableEntry(segments, replaced, tuple(ParquetFile(**file) for file in files))
+        parsed[name] = TableEntry(segments, replaced, tuple(ParquetFile(**file) for file in files), removed)
     return parsed
 
 
 def _are_counts(workers: Any) -> TypeGuard[dict[str, int]]:
-    return isinstance(workers, dict) and all(
-        is_worker(worker) and type(count) is int and count >= 0 for worker, count in workers.items()
-    )
+    return isinstance(workers, dict) and all(is_worker(name) and _is_count(count) for name, count in workers.items())
+
+
+def _is_count(number: Any) -> TypeGuard[int]:
+    return type(number) is int and 0 <= number < 2**63
 
 
 def _are_files(files: Any) -> bool:
@@ -237,7 +244,7 @@ def _is_file(file: Any) -> bool:
         isinstance(file["path"], str)
         and is_parquet(file["path"])
         and isinstance(file["sorted_by"], str | None)
-        and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+        and all(map(_is_count, numbers))
         and 0 < file["group_rows"] <= file["run_rows"]
         and file["run_rows"] % file["group_rows"] == 0
     )

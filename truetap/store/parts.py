@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -46,6 +46,15 @@ def part_at(batch: pa.RecordBatch, row: int) -> Part | None:
     """Phase and epoch of one row, if it has both."""
     phase, epoch = batch.column(0)[row].as_py(), batch.column(1)[row].as_py()
     return None if phase is None or epoch is None else (phase, epoch)
+
+
+def newest_of(parts: Iterable[Part | None]) -> dict[str, int]:
+    """The newest epoch of each phase."""
+    newest: dict[str, int] = {}
+    for part in parts:
+        if part is not None:
+            newest[part[0]] = max(part[1], newest.get(part[0], part[1]))
+    return newest
 
 
 def with_keys(schema: pa.Schema) -> pa.Schema:

@@ -202,6 +202,14 @@ class RunReader:
         """
         return self._look(table, lambda view: view.num_rows)
 
+    def removed_rows(self, table: str) -> int:
+        """How many rows of a table were removed, the oldest ones, to keep the run small.
+
+        Raises:
+            StoreError: There is no such table.
+        """
+        return self._look(table, lambda view: view.entry.removed_rows)
+
     def damage(self, table: str) -> tuple[Problem, ...]:
         """Damage to a table as far as it is seen without reading its data.
 

@@ -23,6 +23,7 @@ from typing import Any, Literal, Self
 from truetap.errors import StoreError
 from truetap.store.background import in_background
 from truetap.store.manifest import JSON, checked_metadata
+from truetap.store.retention import Retention
 from truetap.store.rows import RowGatherer, Rows, Together, Work, measured
 from truetap.store.work_queue import Item, WorkQueue
 from truetap.store.writer import RunWriter
@@ -70,6 +71,7 @@ class Recording:
         queue_bytes: Bytes of work that may wait for the writer.
         when_full: What `put` does when they do: "block" until there is room, or "drop" the work.
         append: Whether to go on in the run that the folder holds, if it holds one.
+        retention: How much of the run is kept; all by default.
         segment_bytes: Size after which a file is finished and the next one begun.
         gather_bytes: Rows of a table are gathered to this size before they are written.
         compact: Whether `close` turns small tables into Parquet files.
@@ -101,6 +103,7 @@ class Recording:
         queue_bytes: int = 256 << 20,
         when_full: Literal["block", "drop"] = "block",
         append: bool = False,
+        retention: Retention | None = None,
         segment_bytes: int = 256 << 20,
         gather_bytes: int = 1 << 20,
         compact: bool = True,
@@ -110,7 +113,9 @@ class Recording:
                 f"when_full says what to do with a full queue. Received: {when_full!r}. Expected: 'block' or 'drop'."
             )
         # What is gathered here need not be gathered again there.
-        self._writer = RunWriter(path, metadata=metadata, append=append, segment_bytes=segment_bytes, gather_bytes=0)
+        self._writer = RunWriter(
+            path, metadata=metadata, append=append, retention=retention, segment_bytes=segment_bytes, gather_bytes=0
+        )
         self.path = self._writer.path
         self.error: BaseException | None = None
         self._compact = compact

@@ -42,8 +42,8 @@ class SegmentWriter:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
-        return self._file.position
+        """Bytes written so far, to the log too."""
+        return self._file.position + self._log.position
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append and commit a batch of the segment's schema.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,19 @@ import pyarrow as pa
 from truetap.errors import StoreError
 from truetap.store.gather import Gatherer
 from truetap.store.layout import segment_file
+from truetap.store.parts import has_parts, newest_of, parts_of
 from truetap.store.segment import SegmentWriter
 from truetap.store.shapes import ShapeTracker
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A segment to which nothing is added any more: its number, rows and bytes, and each phase's newest epoch in it."""
+
+    number: int
+    rows: int
+    nbytes: int
+    newest: Mapping[str, int]
 
 
 class TableWriter:
@@ -23,6 +35,8 @@ class TableWriter:
         segment_bytes: Size after which a segment is sealed.
         gather_bytes: Size from which a batch is worth a write of its own.
         announce: Called when a segment was created and before it holds a row.
+        finished: Called with each segment that has ended.
+        epoch_bytes: Size from which an epoch's end seals a segment.
         num_segments: How many segments were begun before; they are left alone.
     """
 
@@ -33,15 +47,20 @@ class TableWriter:
         segment_bytes: int,
         gather_bytes: int,
         announce: Callable[[], None],
+        finished: Callable[[Finished], None],
+        epoch_bytes: int,
         num_segments: int = 0,
     ) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._gather_bytes = gather_bytes
         self._announce = announce
+        self._finished = finished
+        self._epoch_bytes = epoch_bytes
         self._shapes = ShapeTracker()
         self._gathered = Gatherer()
         self._segment: SegmentWriter | None = None
+        self._newest: dict[str, int] = {}
         self._accepted: pa.Schema | None = None
         self.num_segments = num_segments
         self.waiting_since: float | None = None
@@ -81,20 +100,42 @@ class TableWriter:
 
     def seal(self) -> None:
         """Finish the segment being written, if any; the next batch starts another."""
-        segment, self._segment = self._segment, None
+        segment = self._segment
         if segment is not None:
-            segment.seal()
+            try:
+                segment.seal()
+            finally:
+                self._end(segment)
+
+    @property
+    def open_bytes(self) -> int:
+        """Size of the segment being written."""
+        return 0 if self._segment is None else self._segment.size
+
+    @property
+    def open_epochs(self) -> Mapping[str, int]:
+        """By phase, the newest epoch in the segment being written."""
+        return self._newest
 
     def _append(self, batch: pa.RecordBatch) -> None:
+        newest = newest_of(part for _, _, part in parts_of(batch)) if has_parts(batch.schema) else {}
+        later = any(epoch > self._newest.get(phase, epoch) for phase, epoch in newest.items())
+        if later and self.open_bytes >= self._epoch_bytes:
+            self.seal()
         segment = self._segment_for(batch.schema)
+        self._newest |= newest
         try:
             segment.write(batch)
         except BaseException:  # also Ctrl-C: half a batch may be in the file
-            self._segment = None
             segment.abandon()
+            self._end(segment)
             raise
         if segment.size >= self._segment_bytes:
             self.seal()
+
+    def _end(self, segment: SegmentWriter) -> None:
+        self._segment, newest, self._newest = None, self._newest, {}
+        self._finished(Finished(self.num_segments - 1, segment.rows, segment.size, newest))
 
     def _segment_for(self, schema: pa.Schema) -> SegmentWriter:
         if self._segment is not None and not self._segment.schema.equals(schema, check_metadata=True):

@@ -33,7 +33,11 @@ from truetap.store.manifest import (
     write_manifest,
     writer_version,
 )
-from truetap.store.table import TableWriter
+from truetap.store.retention import Piece, Retention, Shelf, pieces_of, without
+from truetap.store.table import Finished, TableWriter
+
+_EPOCH_BYTES = 4 << 20  # less than this of several epochs may lie in one segment
+_LEAST_PIECES = 16  # in which `max_bytes` are cut
 
 
 class RunWriter:
@@ -50,6 +54,7 @@ class RunWriter:
         append: Whether to go on in the run that the folder holds, if it holds one. No file of it is
             changed; its metadata are kept, and those given now are added. It isn't `complete` again
             before it is closed.
+        retention: How much of the run is kept; all by default.
 
     Raises:
         RunExistsError: The folder holds a run and `append` is False, or other files.
@@ -76,9 +81,13 @@ class RunWriter:
         gather_bytes: int = 1 << 20,
         flush_seconds: float = 1.0,
         append: bool = False,
+        retention: Retention | None = None,
     ) -> None:
         self.path = local_path(path)
+        self._retention = retention or Retention()
         self._segment_bytes = segment_bytes
+        if self._retention.max_bytes is not None:
+            self._segment_bytes = min(segment_bytes, max(1, self._retention.max_bytes // _LEAST_PIECES))
         self._gather_bytes = gather_bytes
         self._flush_seconds = flush_seconds
         self._tables: dict[str, TableWriter] = {}
@@ -89,6 +98,7 @@ class RunWriter:
         self._folder = RunFolder(self.path, append=append)
         try:
             self._manifest = self._begin(self._folder.manifest, checked)
+            self._shelf = Shelf(self._retention, pieces_of(self.path, self._manifest) if self._retention else ())
             self._write_manifest()
         except BaseException:
             self._folder.release()
@@ -116,6 +126,7 @@ class RunWriter:
         try:
             writer.write(batch)
             self._flush_overdue()
+            self._tidy()
         except BaseException:
             self._rows_lost = True
             raise
@@ -130,6 +141,7 @@ class RunWriter:
         try:
             for table in self._tables.values():
                 table.flush()
+            self._tidy()
         except BaseException:
             self._rows_lost = True
             raise
@@ -185,6 +197,7 @@ class RunWriter:
                 except StoreError as error:  # the other tables are finished first
                     errors.append(error)
         try:
+            self._tidy(ended=True)
             self._end(complete and not errors and not self._rows_lost)
         except StoreError as error:
             errors.append(error)
@@ -256,6 +269,8 @@ class RunWriter:
             segment_bytes=self._segment_bytes,
             gather_bytes=self._gather_bytes,
             announce=self._write_manifest,
+            finished=lambda finished: self._add_to_shelf(name, finished),
+            epoch_bytes=1 if self._retention.keep_last else _EPOCH_BYTES,
             num_segments=self._num_segments(name, folder),
         )
         return table
@@ -265,6 +280,32 @@ class RunWriter:
         for table in self._tables.values():
             if table.waiting_since is not None and table.waiting_since <= before:
                 table.flush()
+
+    def _add_to_shelf(self, name: str, segment: Finished) -> None:
+        if self._retention:
+            place, rows, nbytes = segment.number, segment.rows, segment.nbytes
+            self._shelf.add(Piece(name, WORKER, place, rows, nbytes, segment.newest))
+
+    @property
+    def _open_bytes(self) -> int:
+        return sum(table.open_bytes for table in self._tables.values())
+
+    def _tidy(self, *, ended: bool = False) -> None:
+        """Removes what is more than may be kept: the oldest files; when there are no others, the biggest open one."""
+        if not self._retention:
+            return
+        gone = list[Piece]()
+        while True:
+            begun = None if ended else {name: table.open_epochs for name, table in self._tables.items()}
+            gone += self._shelf.take(begun, self._open_bytes)
+            biggest = max(self._tables.values(), key=lambda table: table.open_bytes, default=None)
+            if not self._shelf.is_over(self._open_bytes) or biggest is None or not biggest.open_bytes:
+                break
+            biggest.seal()
+        if gone:
+            self._manifest = without(self._manifest, gone)
+            self._write_manifest()  # from here on they count no more
+            remove_leftovers(self.path, self._manifest, {piece.table for piece in gone}, keep_folders=True)
 
     def _num_segments(self, name: str, folder: Path) -> int:
         """How many segments of a table were begun before, announced or not."""
