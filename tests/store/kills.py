@@ -71,7 +71,7 @@ def write(path: str, first: int, seed: int, event: int, calm: bool, pipe: Connec
             path, append=True, flush_seconds=FLUSH_SECONDS, segment_bytes=60_000, gather_bytes=8_000, compact=True
         )
         pipe.send(("state", "writing"))
-        for _ in range(rng.randrange(10, 120)):
+        for _ in range(rng.randrange(5, 60)):
             _put(recording, step)
             step += 1
             if rng.random() < 0.1:
@@ -168,9 +168,10 @@ class Killer:
         self._context.set_forkserver_preload([__name__])
         self._sessions: list[Session] = []
 
-    def kill(self, *, at_event: bool) -> Found:
-        """A writer goes on with the run until it is killed."""
-        event = self._rng.randrange(1, 220) if at_event else 0
+    def kill(self, *, at_event: bool, event: int = 0) -> Found:
+        """A writer goes on with the run until it is killed: at a file that it touches, at a random one by default."""
+        # The first of a run is killed early too: then there is a folder and no run yet.
+        event = event or (self._rng.randrange(1, 220 if self._sessions else 25) if at_event else 0)
         session = self._run(event, calm=False)
         return self._look(session)
 
