@@ -16,14 +16,18 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from truetap.store.plain import plain_size
 from truetap.store.problem import Problem, damage, uncommitted
 
 MAGIC = b"TTAPLOG1"
 SEALED = 2**64 - 1
+
+_SMALLEST = 64  # bytes of a record batch, its description included; they take more
+_ALWAYS = 1 << 20  # bytes of a log that are read whatever the segment's size is
 
 _BODY = struct.Struct("<QQI")
 _RECORD = struct.Struct("<QQII")
@@ -84,13 +88,32 @@ class CommitLogWriter:
         self.position += written
 
 
-def read_commit_log(path: Path) -> CommitLog:
+def read_commit_log(path: Path, segment: Path) -> CommitLog:
     """Read a log as far as it makes sense; never raises for what is in it.
+
+    Args:
+        path: The log.
+        segment: What it speaks of: from a log larger than all batches of that need, no more is read.
 
     Raises:
         OSError: The file can't be read.
+        StoreError: One of the two is a link, or anything else that isn't a file.
     """
-    content = path.read_bytes()
+    size = plain_size(path)
+    try:
+        described = plain_size(segment)  # after the log's: the data of what is committed are there before
+    except FileNotFoundError:
+        described = 0
+    most = _ALWAYS + described // _SMALLEST * _RECORD.size
+    with open(path, "rb") as file:
+        log = _read(path, file.read(min(size, most)))
+    if size <= most:
+        return log
+    what = f"a log of {size:,} bytes; of a segment of {described:,} bytes, {most:,} are read"
+    return replace(log, problems=(*log.problems, damage(path, most, what)))
+
+
+def _read(path: Path, content: bytes) -> CommitLog:
     if len(content) < len(MAGIC):
         started = MAGIC.startswith(content)
         found = uncommitted(path, 0, "an unfinished log") if started else damage(path, 0, "not a commit log")

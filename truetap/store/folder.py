@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from truetap.errors import DamagedRunError, RunExistsError, StoreError
-from truetap.store.layout import MANIFEST
+from truetap.store.layout import MANIFEST, is_unfinished_manifest
 from truetap.store.lock import LOCK, WriterLock
 from truetap.store.manifest import Manifest, read_manifest
 
@@ -84,7 +84,7 @@ def _make(folder: Path) -> bool:
 def _look_into(folder: Path, append: bool) -> bool:
     """Whether there is a run that goes on; an error when something else is in the way."""
     try:
-        names = set(os.listdir(folder)) - {LOCK}
+        names = {name for name in os.listdir(folder) if name != LOCK and not is_unfinished_manifest(name)}
     except OSError as error:
         raise cannot_create(folder, error) from error
     if MANIFEST in names:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from truetap.errors import StoreError
+from truetap.store.plain import check_folder
 
 MANIFEST = "manifest.json"
 WORKER = "worker-00000"  # the one writer of a run on one machine
 
+_UNFINISHED_MANIFEST = re.compile(r"\.manifest\.json\.[0-9]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: "C:/" is a path
 _TABLE = re.compile(r"\w[\w.#=@+-]{0,119}")
 _WORKER = re.compile(r"worker-[0-9]{5}")
@@ -75,7 +77,11 @@ def log_file(segment: Path) -> Path:
 
 
 def worker_folders(table: Path) -> list[Path]:
-    """The folders of the workers that wrote to a table, in order; none when there is no table."""
+    """The folders of the workers that wrote to a table, in order; none when there is no table.
+
+    Raises:
+        StoreError: One of them is a link, or can't be listed.
+    """
     return [table / name for name in sorted(_names(table)) if is_worker(name)]
 
 
@@ -121,12 +127,23 @@ def parquet_number(path: str) -> int:
     return int(match[3])
 
 
+def unfinished_manifest(folder: Path) -> Path:
+    """Where this process writes a manifest before it is whole."""
+    return folder / f".{MANIFEST}.{os.getpid()}"
+
+
+def is_unfinished_manifest(name: str) -> bool:
+    """Whether `unfinished_manifest` gives files this name: one that is left is of a process that was killed."""
+    return bool(_UNFINISHED_MANIFEST.fullmatch(name))
+
+
 def unfinished(path: Path) -> Path:
     """Where a Parquet file is written before it is whole."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def _names(folder: Path) -> Iterator[str]:
+    check_folder(folder)
     try:
         with os.scandir(folder) as entries:
             yield from (entry.name for entry in entries)

@@ -10,9 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from truetap.errors import StoreError
-from truetap.store.layout import MANIFEST, log_file, segment_file, segment_numbers, unfinished, worker_folders
 from truetap.store.layout import is_parquet as is_parquet_path
+from truetap.store.layout import (
+    is_unfinished_manifest,
+    log_file,
+    segment_file,
+    segment_numbers,
+    unfinished,
+    worker_folders,
+)
 from truetap.store.manifest import Manifest, TableEntry
+from truetap.store.plain import check_folder
 
 
 def remove_leftovers(
@@ -30,8 +38,9 @@ def remove_leftovers(
         StoreError: The file system refuses.
     """
     try:
-        for stale in folder.glob(f".{MANIFEST}.*"):
-            stale.unlink(missing_ok=True)
+        for stale in folder.iterdir():
+            if is_unfinished_manifest(stale.name):
+                stale.unlink(missing_ok=True)
         for table in manifest.tables if tables is None else tables:
             entry = manifest.tables[table]
             _remove_segments(folder / table, entry, keep_folders)
@@ -57,7 +66,10 @@ def _remove_segments(table: Path, entry: TableEntry, keep_folders: bool) -> None
 
 def _remove_parquet(table: Path, entry: TableEntry) -> None:
     known = {file.path for file in entry.parquet}
+    check_folder(table)
     for path in [*table.glob("*.parquet*"), *table.glob("phase=*/epoch=*/*.parquet*")]:
+        for parent in (path.parent.parent, path.parent):  # nothing is removed through a link
+            check_folder(parent)
         name = path.relative_to(table).as_posix()
         if name not in known and (is_parquet_path(name) or _is_unfinished(path, table)):
             path.unlink(missing_ok=True)

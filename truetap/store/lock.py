@@ -55,7 +55,8 @@ class WriterLock:
     def _take(self, needed: bool) -> int | None:
         while True:
             try:
-                file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+                # Never through a link: the file is emptied.
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
             except OSError as error:
                 raise StoreError(f"Could not write {str(self._path)!r}: {error.strerror or error}.") from error
             if self._locked(file, needed):

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 from truetap.errors import DamagedRunError, StoreError
-from truetap.store.layout import MANIFEST, is_parquet, is_table, is_worker, part_of
+from truetap.store.layout import MANIFEST, is_parquet, is_table, is_worker, part_of, unfinished_manifest
+from truetap.store.plain import plain_size
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 FORMAT = "truetap-run"
+LARGEST = 64 << 20  # bytes; a hundred thousand Parquet files take half of it
+MOST_RUN_ROWS = 1 << 20  # of a Parquet file: they are decoded together
 VERSION = 2  # since 2, segments can be replaced by Parquet files; 1 is read as well
 
 
@@ -147,10 +150,17 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         StoreError: It can't be written; the old one is left as it was.
     """
     path = folder / MANIFEST
-    temporary = folder / f".{MANIFEST}.{os.getpid()}"
+    temporary = unfinished_manifest(folder)
+    content = manifest.to_json().encode()
+    if len(content) > LARGEST:
+        raise StoreError(
+            f"Could not write {str(path)!r}. Received: {len(content):,} bytes, most of it metadata. Expected: at most "
+            f"{LARGEST:,}, which is all that is read of a manifest. Keep large values in a table, not in metadata."
+        )
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(manifest.to_json())
+        temporary.unlink(missing_ok=True)  # of a process that was killed and had the same number; or a link
+        with open(temporary, "xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -170,8 +180,16 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_bytes())
+        size = plain_size(path)
+        if size > LARGEST:
+            raise DamagedRunError(
+                f"{str(path)!r} is not read. Received: {size:,} bytes. Expected: at most {LARGEST:,}, which no truetap "
+                "exceeds. Restore it from a copy."
+            )
+        content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except (FileNotFoundError, NotADirectoryError):
+        raise
+    except StoreError:
         raise
     except OSError as error:
         raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
@@ -181,6 +199,10 @@ def read_manifest(folder: Path) -> Manifest:
             "changed it, or the disk did. Restore it from a copy; the tables beside it may be whole."
         ) from error
     return _parse(path, content)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _parse(path: Path, content: Any) -> Manifest:
@@ -246,6 +268,7 @@ def _is_file(file: Any) -> bool:
         and isinstance(file["sorted_by"], str | None)
         and all(map(_is_count, numbers))
         and 0 < file["group_rows"] <= file["run_rows"]
+        and file["run_rows"] <= MOST_RUN_ROWS
         and file["run_rows"] % file["group_rows"] == 0
     )
 

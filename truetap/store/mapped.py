@@ -6,17 +6,28 @@ No file stays open; a mapping lives as long as a batch of it does.
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from truetap.errors import DamagedRunError, StoreError
+from truetap.store.ipc_message import check_batch, check_schema
+from truetap.store.kinds import check_kinds
 from truetap.store.parts import Part, has_parts, part_at
 from truetap.store.snapshot import Snapshot
 
-_NOT_ARROW = (pa.ArrowException, OSError, EOFError, ValueError, IndexError)  # what pyarrow raises on nonsense
+_NOT_ARROW = (
+    pa.ArrowException,
+    OSError,
+    EOFError,
+    ValueError,
+    IndexError,
+    struct.error,
+    MemoryError,
+)  # what pyarrow raises on nonsense
 _MAGIC_BYTES = 8  # an Arrow file is "ARROW1", two zeros, and from there on a stream
 
 
@@ -102,6 +113,7 @@ class MappedSegment:
             self._verify(snapshot, mapping.data, number)
         try:
             message = pa.ipc.read_message(pa.BufferReader(mapping.data.slice(start, commit.end - start)))
+            check_batch(message)
             batch = pa.ipc.read_record_batch(message, mapping.schema)
             # In full, or a damaged string or list would be read from anywhere in memory; of
             # numbers, tensors included, this touches nothing.
@@ -131,8 +143,10 @@ class MappedSegment:
             self._verify(snapshot, data, 0)
         try:
             stream = pa.BufferReader(data.slice(_MAGIC_BYTES, snapshot.commits[0].end - _MAGIC_BYTES))
-            schema = pa.ipc.read_schema(stream)
-            _look_at_names(schema)
+            message = pa.ipc.read_message(stream)
+            check_schema(message)  # before Arrow makes types of it
+            schema = pa.ipc.read_schema(message)
+            check_kinds(schema)
         except _NOT_ARROW as error:
             raise _damaged(snapshot, _MAGIC_BYTES, f"holds no Arrow schema ({error})") from error
         return _Mapping(data, schema, _MAGIC_BYTES + stream.tell())
@@ -142,14 +156,6 @@ class MappedSegment:
         start = snapshot.commits[number - 1].end if number else 0
         if zlib.crc32(data.slice(start, commit.end - start)) != commit.crc:
             raise _damaged(snapshot, start, f"differs from what was written, up to byte {commit.end}")
-
-
-def _look_at_names(fields: Iterable[pa.Field]) -> None:
-    """Raise now for names that aren't UTF-8: pyarrow decodes a name only when it is asked for."""
-    for field in fields:
-        _ = field.name
-        kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
-        _look_at_names(kind.field(index) for index in range(kind.num_fields))
 
 
 def _damaged(snapshot: Snapshot, offset: int, what: str) -> DamagedRunError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import struct
 import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -21,15 +22,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truetap.errors import DamagedRunError
+from truetap.store.kinds import check_kinds
 from truetap.store.manifest import ParquetFile
+from truetap.store.parquet_bounds import check_footer, check_groups
 from truetap.store.parquet_writer import ORDER
 from truetap.store.parts import KEYS, Part, has_parts, parts_of, with_keys, with_part
+from truetap.store.plain import check_folder, plain_size
 from truetap.store.problem import Problem, damage
 
 _CHUNK = 1 << 20
 _MANY_ROWS = 50_000
+_FEW_RUNS = 1024
+_SMALLEST_RUN = 32  # bytes
 _MOST_GAPS = 4  # places for each row
-_NOT_PARQUET = (pa.ArrowException, OSError, EOFError, ValueError, LookupError, MemoryError)  # what pyarrow raises
+_NOT_PARQUET = (
+    pa.ArrowException,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    struct.error,
+    MemoryError,
+)  # on nonsense
 
 
 Chooser: TypeAlias = Callable[[pa.Table], pa.Array]
@@ -141,12 +156,20 @@ class ParquetSource:
                     raise DamagedRunError(f"{problem}. Restore the file from a copy; verify() lists all damage.")
                 self._check = False
             try:
+                self._check_places()
+                check_footer(self.path)  # before Arrow makes types of the schema in it
                 self._file = pq.ParquetFile(self.path, memory_map=True)
                 if self._file.metadata.num_rows != self.entry.rows:
                     raise ValueError(f"{self._file.metadata.num_rows} rows where {self.entry.rows} were written")
             except _NOT_PARQUET as error:
                 raise self._damaged(error) from error
         return self._file
+
+    def _check_places(self) -> None:
+        plain_size(self.path)
+        if self.entry.part is not None:
+            check_folder(self.path.parent.parent)
+            check_folder(self.path.parent)
 
     def _decode_run(self, number: int, columns: Sequence[str] | None) -> pa.RecordBatch:
         per_run = self.entry.run_rows // self.entry.group_rows
@@ -155,7 +178,12 @@ class ParquetSource:
         if self.entry.sorted_by is None:
             return self.groups(groups, columns)
         needed = None if columns is None else [*columns, *(name for name in ORDER if name not in columns)]
+        schema = self._stored_schema()
+        if not all(name in schema.names and pa.types.is_integer(schema.field(name).type) for name in ORDER):
+            raise self._damaged(ValueError(f"its rows can't be put in order: whole numbers {ORDER} are missing"))
         batch = self.groups(groups, needed)
+        if any(batch.column(name).null_count for name in ORDER):
+            raise self._damaged(ValueError(f"its rows can't be put in order: some have no {ORDER}"))
         steps, positions = (batch.column(name).to_numpy() for name in ORDER)
         batch = batch.take(pa.array(in_order(steps, positions)))
         return batch if columns is None else batch.select(list(columns))
@@ -168,6 +196,7 @@ class ParquetSource:
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         try:
+            check_groups(self.path, file.metadata, groups, columns)
             # For few rows, to hand the columns to other threads costs more than to decode them.
             threads = size >= _MANY_ROWS
             table = file.read_row_groups(list(groups), columns=columns, use_threads=threads).select(schema.names)
@@ -191,13 +220,17 @@ class ParquetSource:
             file = self.opened()
             try:
                 written = (file.metadata.metadata or {}).get(b"ARROW:schema")
-                self._schema = file.schema_arrow if written is None else _parsed_schema(written)
+                schema = file.schema_arrow if written is None else _parsed_schema(written)
+                check_kinds(schema)
+                self._schema = schema
             except _NOT_PARQUET as error:
                 raise self._damaged(error) from error
         return self._schema
 
     def _whole_runs(self) -> list[_Stretch]:
         size, rows = self.entry.run_rows, self.entry.rows
+        if rows // size > _FEW_RUNS and rows // size > (on_disk := plain_size(self.path)) // _SMALLEST_RUN:
+            raise self._damaged(ValueError(f"{rows:,} rows in runs of {size:,} can't be in {on_disk:,} bytes"))
         starts = range(0, rows, size)
         return [_Stretch(run, 0, min(size, rows - start), self.entry.part) for run, start in enumerate(starts)]
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from truetap.store.layout import parquet_path, unfinished
 from truetap.store.manifest import ParquetFile
 from truetap.store.parquet_encoding import Sizes, options_for, sizes_for
+from truetap.store.plain import check_folder
 from truetap.store.sink import ChecksummedFile
 
 SOUGHT = "sample_id"
@@ -100,6 +101,8 @@ class _OpenFile:
         self._path = folder / path
         self._sizes = sizes
         self._rows = 0
+        for parent in (self._path.parent.parent, self._path.parent):
+            check_folder(parent)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         unfinished(self._path).unlink(missing_ok=True)
         self._sink = ChecksummedFile(unfinished(self._path))

@@ -53,6 +53,8 @@ def take_snapshot(path: Path) -> Snapshot:
         # The log before the size: what a writer adds in between is simply not seen.
         log = _log_of(path)
         return _within_size(path, log)
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
 
@@ -85,7 +87,7 @@ def crc_of(file: int, start: int, end: int) -> int:
 
 def _log_of(path: Path) -> CommitLog:
     try:
-        return read_commit_log(log_file(path))
+        return read_commit_log(log_file(path), path)
     except FileNotFoundError:
         return CommitLog(problems=(damage(log_file(path), 0, "the commit log is missing"),))
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from truetap.errors import StoreError
 from truetap.store.gather import Gatherer
+from truetap.store.ipc_message import EXTENSIONS
+from truetap.store.kinds import DICTIONARY, refused_kind
 from truetap.store.layout import segment_file
 from truetap.store.parts import has_parts, newest_of, parts_of
 from truetap.store.segment import SegmentWriter
@@ -154,17 +156,24 @@ class TableWriter:
 
 def _refuse_dictionaries(schema: pa.Schema) -> None:
     for field in schema:
-        if _holds_dictionary(field.type):
+        refused = _refused(field.type)
+        if refused == DICTIONARY:
             raise StoreError(
                 "Dictionary-encoded columns can't be stored: each batch must be readable by itself. "
                 f"Received: column {field.name!r} of type {field.type}. Expected: plain values; "
                 "call .dictionary_decode() on the column."
             )
+        if refused:
+            raise StoreError(
+                f"A run holds no {refused}. Received: column {field.name!r} of type {field.type}. Expected: plain "
+                "values; cast the column, such as to pa.string() or pa.list_(…), or give its storage."
+            )
 
 
-def _holds_dictionary(kind: pa.DataType) -> bool:
+def _refused(kind: pa.DataType) -> str:
     if isinstance(kind, pa.BaseExtensionType):
-        return _holds_dictionary(kind.storage_type)
-    if pa.types.is_dictionary(kind):
-        return True
-    return any(_holds_dictionary(kind.field(index).type) for index in range(kind.num_fields))
+        if kind.extension_name not in EXTENSIONS:
+            return f"extension type {kind.extension_name!r}, which readers would need other code for"
+        kind = kind.storage_type
+    inner = (_refused(kind.field(index).type) for index in range(kind.num_fields))
+    return refused_kind(kind) or next(filter(None, inner), "")

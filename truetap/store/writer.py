@@ -33,6 +33,7 @@ from truetap.store.manifest import (
     write_manifest,
     writer_version,
 )
+from truetap.store.plain import check_folder
 from truetap.store.retention import Piece, Retention, Shelf, pieces_of, without
 from truetap.store.table import Finished, TableWriter
 
@@ -241,7 +242,9 @@ class RunWriter:
     def _begin(self, existing: Manifest | None, metadata: Mapping[str, JSON]) -> Manifest:
         if existing is None:
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            return Manifest(created=created, truetap=writer_version(), metadata=metadata)
+            begun = Manifest(created=created, truetap=writer_version(), metadata=metadata)
+            remove_leftovers(self.path, begun)  # of a process that was killed before there was a run
+            return begun
         remove_leftovers(self.path, existing)
         merged = {**existing.metadata, **metadata}
         return replace(existing, truetap=writer_version(), metadata=merged, complete=False)
@@ -261,7 +264,10 @@ class RunWriter:
         folder = self.path / check_table(name) / WORKER
         try:
             for made in (folder.parent, folder):  # not the run's own: it was there, and if not, something is wrong
+                check_folder(made)
                 made.mkdir(exist_ok=True)
+        except StoreError:
+            raise
         except OSError as error:
             raise cannot_create(folder, error) from error
         self._tables[name] = table = TableWriter(

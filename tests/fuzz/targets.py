@@ -1,0 +1,439 @@
+"""The readers that are fuzzed: each takes bytes, puts them where a run has them, and reads all there is.
+
+A target either reads its input or raises an error of truetap's own; `expected` says which others are no fault where
+DuckDB or the layers above the store speak. Checksums are forged, so that what they would refuse gets to the readers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import struct
+import warnings
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+import truetap as tt
+from tests.fuzz import mutate, seeds
+from truetap import columns
+from truetap.errors import TruetapError
+from truetap.store import RunReader
+
+_SEALED = 2**64 - 1
+QUERIES = (
+    "select count(*) from samples",
+    "select max(columns(*)::varchar) from samples",
+    "select * from samples limit 3",
+    "select * from samples where sample_id = 7919",
+)
+
+
+class Target(ABC):
+    """A reader.
+
+    Args:
+        folder: Where its files go; a memory file system makes it fast.
+
+    Attributes:
+        name: Also of its folder in the corpus.
+        expected: Errors that are an answer.
+        bounded: Whether memory is bounded by the size of the file, not by the limit that DuckDB has.
+    """
+
+    name: str
+    bounded = True
+    expected: tuple[type[BaseException], ...] = (TruetapError,)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "run"
+
+    @abstractmethod
+    def seeds(self) -> list[bytes]:
+        """Inputs that are right."""
+
+    @abstractmethod
+    def read(self, data: bytes) -> None:
+        """Reads the input, as a user might."""
+
+    def changed(self, data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
+        """An input made of one that is right."""
+        return mutate.changed(data, others, rng)
+
+
+def read_store(folder: Path, *, values: bool = True) -> None:
+    """All that the store gives of a run; what one call refuses doesn't keep from the next."""
+    reader = RunReader(folder)
+    _ = reader.metadata, reader.created, reader.complete
+    _tried(reader.verify)
+    for table in reader.tables:
+        _tried(lambda table=table: reader.num_rows(table))  # type: ignore[misc]
+        _tried(lambda table=table: reader.damage(table))  # type: ignore[misc]
+        for check in (False, True):
+            _tried(lambda table=table, check=check: _read_batches(reader.batches(table, check=check), values))  # type: ignore[misc]
+        _tried(lambda table=table: reader.batches(table, phase="train", epoch=0).num_rows)  # type: ignore[misc]
+        _tried(lambda table=table: reader.rows_of(table, sample_id=7919))  # type: ignore[misc]
+
+
+def _read_batches(batches: Any, values: bool) -> None:
+    _tried(batches.schemas)
+    for index in range(min(len(batches), 50)):
+        _tried(lambda index=index: _touch(batches[index], values))  # type: ignore[misc]
+
+
+def _touch(batch: pa.RecordBatch, values: bool) -> None:
+    """Reads every value, through Arrow and through NumPy."""
+    for column in batch.columns if values else ():
+        if len(column) < 100_000:
+            with contextlib.suppress(pa.ArrowException, ArithmeticError, ValueError):  # of dates, decimals and the like
+                column.to_pylist()
+        if pa.types.is_primitive(column.type) or isinstance(column.type, pa.FixedShapeTensorType):
+            columns.decode(column)
+
+
+def _tried(call: Any) -> None:
+    try:
+        call()
+    except TruetapError as error:
+        refuse_memory(error)
+
+
+def refuse_memory(error: BaseException) -> None:
+    """Raises when the error stands for memory that was asked for and not there: nobody checked the size before."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            raise MemoryError(str(cause)) from error
+        cause = cause.__cause__
+
+
+class ManifestTarget(Target):
+    """`manifest.json`, beside a table that is whole."""
+
+    name = "manifest"
+
+    def seeds(self) -> list[bytes]:
+        found = []
+        for path in seeds.runs(self.folder.parent / "seeds"):
+            found.append((path / "manifest.json").read_bytes())
+        shutil.copytree(self.folder.parent / "seeds" / "recorded", self.folder, dirs_exist_ok=True)
+        return found
+
+    def changed(self, data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
+        return mutate.changed_json(data, others, rng)
+
+    def read(self, data: bytes) -> None:
+        (self.folder / "manifest.json").write_bytes(data)
+        read_store(self.folder, values=False)
+
+
+class LogTarget(Target):
+    """A commit log beside a segment of three batches; half of them with the checksum of each record made right."""
+
+    name = "commit log"
+
+    def seeds(self) -> list[bytes]:
+        run = seeds.arrow_run(self.folder, "numbers")
+        log = (run / "samples/worker-00000/seg-000000.log").read_bytes()
+        return [b"\0" + log, b"\1" + log, b"\1" + log[:-24], b"\1" + log[:32] * 3]
+
+    def read(self, data: bytes) -> None:
+        log = data[1:]
+        if data[:1] == b"\1":
+            log = b"TTAPLOG1" + b"".join(
+                log[at : at + 20] + struct.pack("<I", zlib.crc32(log[at : at + 20]))
+                for at in range(8, len(log) - 19, 24)
+            )
+        (self.folder / "samples/worker-00000/seg-000000.log").write_bytes(log)
+        read_store(self.folder, values=False)
+
+
+class SegmentTarget(Target):
+    """An Arrow segment: how many batches, where each ends, its rows, and the bytes; the checksums are made right."""
+
+    name = "segment"
+
+    def seeds(self) -> list[bytes]:
+        found = []
+        for kind in seeds.KINDS:
+            run = seeds.arrow_run(self.folder, kind)
+            segment = run / "samples/worker-00000/seg-000000.arrow"
+            found += [packed(segment, sealed=False), packed(segment, sealed=True)]
+        found += [pack_stream(stream) for stream in seeds.foreign_streams()]
+        seeds.arrow_run(self.folder, "numbers")
+        return found
+
+    def read(self, data: bytes) -> None:
+        count = data[0] if data else 0
+        commits = [struct.unpack_from("<II", data, 1 + 8 * n) for n in range(count) if len(data) >= 9 + 8 * n]
+        content = data[1 + 8 * count :]
+        records, start = [], 0
+        for end, rows in commits:
+            crc = zlib.crc32(content[start:end])
+            body = struct.pack("<QQI", end, _SEALED if rows == 2**32 - 1 else rows, crc)
+            records.append(body + struct.pack("<I", zlib.crc32(body)))
+            start = end
+        segment = self.folder / "samples/worker-00000/seg-000000.arrow"
+        segment.write_bytes(content)
+        segment.with_suffix(".log").write_bytes(b"TTAPLOG1" + b"".join(records))
+        read_store(self.folder)
+
+
+class ParquetTarget(Target):
+    """A Parquet file behind the line that the manifest has of it; size and checksum are made right."""
+
+    name = "parquet"
+    expected = (TruetapError,)
+
+    def seeds(self) -> list[bytes]:
+        found = seeds.parquet_files(self.folder.parent / "seeds")
+        seeds.arrow_run(self.folder, "numbers")
+        return found
+
+    def changed(self, data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
+        line, _, content = data.partition(b"\n")
+        if rng.random() < 0.2:
+            line = mutate.changed_json(line, [line], rng).replace(b"\n", b" ")
+        if rng.random() < 0.9:
+            contents = [other.partition(b"\n")[2] for other in others]
+            content = mutate.changed(content, contents, rng)
+        return line + b"\n" + content
+
+    def place(self, data: bytes) -> None:
+        """Puts the file where a run has it."""
+        line, _, content = data.partition(b"\n")
+        try:
+            said = json.loads(line)
+        except ValueError:
+            said = {}
+        entry = dict(said) if isinstance(said, dict) else {}
+        path = str(entry.get("path", "part-000000.parquet"))
+        plain = path.isascii() and path.endswith(".parquet") and len(path) < 90
+        if not plain or ".." in path or path.startswith("/") or "\0" in path:
+            path = "part-000000.parquet"
+        entry |= {"path": path, "bytes": len(content), "crc": zlib.crc32(content)}
+        table = self.folder / "samples"
+        shutil.rmtree(table, ignore_errors=True)
+        (table / path).parent.mkdir(parents=True)
+        (table / path).write_bytes(content)
+        manifest = json.loads((self.folder / "manifest.json").read_bytes())
+        manifest["tables"] = {"samples": {"segments": {}, "parquet": [entry]}}
+        (self.folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def read(self, data: bytes) -> None:
+        self.place(data)
+        read_store(self.folder)
+
+
+class SqlTarget(ParquetTarget):
+    """The same file, read by DuckDB as `run.sql` uses it."""
+
+    name = "sql"
+    bounded = False
+    expected = (TruetapError, duckdb.Error)
+
+    def read(self, data: bytes) -> None:
+        self.place(data)
+        run = tt.open(self.folder)
+        for query in QUERIES:
+            try:
+                run.sql(query).fetchall()
+            except (duckdb.InternalException, duckdb.FatalException) as error:
+                raise AssertionError("DuckDB failed inside") from error
+            except self.expected as error:
+                refuse_memory(error)
+
+
+class RunTarget(Target):
+    """A small recorded run read as users do; bytes of any of its files change, or its metadata are bent."""
+
+    name = "run"
+    expected = (Exception,)  # what rows of another schema mean above the store is no crash
+
+    def seeds(self) -> list[bytes]:
+        return [pack_run(path) for path in seeds.runs(self.folder.parent / "seeds")]
+
+    def changed(self, data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
+        files = unpack_run(data)
+        name = sorted(files)[int(rng.integers(len(files)))]
+        if name == "manifest.json" or rng.random() < 0.5:
+            manifest = json.loads(files["manifest.json"])
+            bent = mutate.changed_json(json.dumps(manifest["metadata"]).encode(), [b"{}"], rng)
+            try:
+                manifest["metadata"] = json.loads(bent)
+            except ValueError:
+                manifest["metadata"] = {}
+            files["manifest.json"] = json.dumps(manifest).encode()
+        else:
+            others_of = [unpack_run(other).get(name, b"") for other in others]
+            files[name] = mutate.changed(files[name], others_of, rng)
+        return pack_files(files)
+
+    def read(self, data: bytes) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name, content in unpack_run(data).items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_bytes(content)
+        run = tt.open(self.folder)
+        calls: list[Any] = [
+            lambda: repr(run),
+            lambda: run.phases,
+            lambda: (run.samples().y_pred, run.samples().evaluate(), repr(run.samples())),
+            lambda: run.samples().to_arrow().num_rows,
+            run.scalars,
+            run.epochs,
+            run.overhead,
+            lambda: repr(run.activations()),
+            lambda: run.activations("dense").statistics,
+            lambda: run.history(7919),
+            run.label_issues,
+            run.duplicates,
+            run.diagnose,
+            lambda: run.sql("select * from samples limit 3").fetchall(),
+            run.verify,
+        ]
+        for call in calls:
+            try:
+                call()
+            except (MemoryError, RecursionError, SystemError):
+                raise
+            except Exception as error:  # said in words, whatever the layer above the store says
+                refuse_memory(error)
+
+
+class ReportTarget(RunTarget):
+    """The content of a report from such a run, and its page."""
+
+    name = "report"
+
+    def read(self, data: bytes) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name, content in unpack_run(data).items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_bytes(content)
+        try:
+            page = Path(tt.open(self.folder).report(self.folder.parent / "report.html"))
+        except (MemoryError, RecursionError, SystemError):
+            raise
+        except Exception as error:
+            refuse_memory(error)
+            return
+        text = page.read_text()
+        if text.count("</script>") != text.count("<script"):
+            raise AssertionError("a string of the run ended a script of the page")
+
+
+class QueryTarget(Target):
+    """A query string as the server reads it: what it may have, each in each of the forms."""
+
+    name = "query"
+
+    def seeds(self) -> list[bytes]:
+        plain = b"run=0&phase=val&epoch=3&table=samples"
+        return [plain, b"ids=[%22a%22]&rows=1,2,3&offset=10", b"flag=1&sort=loss&n=-5"]
+
+    def read(self, data: bytes) -> None:
+        from starlette.datastructures import QueryParams
+
+        from truetap.server.asked import Asked
+        from truetap.server.refusal import Refusal
+
+        known = ("run", "phase", "epoch", "table", "ids", "rows", "offset", "flag", "sort", "n")
+        text = data.decode("latin1")
+        for call in (
+            lambda asked: asked.text("phase"),
+            lambda asked: asked.number("n", 0, -9, 9),
+            lambda asked: asked.optional("epoch"),
+            lambda asked: asked.numbers("rows", 100, 10),
+            lambda asked: asked.words("ids", 10),
+            lambda asked: asked.choice("sort", ("loss", "id"), "loss"),
+            lambda asked: asked.flag("flag"),
+        ):
+            try:
+                call(Asked(QueryParams(text), known))
+            except Refusal as refusal:
+                if not 400 <= refusal.status < 500:
+                    raise AssertionError(f"status {refusal.status}") from refusal
+
+
+def packed(segment: Path, *, sealed: bool) -> bytes:
+    """A segment as `SegmentTarget` takes it."""
+    log = segment.with_suffix(".log").read_bytes()
+    commits = [struct.unpack_from("<QQ", log, at) for at in range(8, len(log) - 23, 24)]
+    content = segment.read_bytes()
+    kept = commits if sealed else commits[:-1]
+    ends = [struct.pack("<II", end, 2**32 - 1 if rows == _SEALED else rows) for end, rows in kept]
+    return bytes([len(kept)]) + b"".join(ends) + content
+
+
+def pack_stream(batches: Sequence[pa.RecordBatch], options: pa.ipc.IpcWriteOptions | None = None) -> bytes:
+    """Batches that no writer of ours wrote, as a segment in `SegmentTarget`'s form."""
+    sink = io.BytesIO()
+    ends = []
+    with pa.ipc.new_file(sink, batches[0].schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            ends.append(struct.pack("<II", sink.tell(), batch.num_rows))
+    return bytes([len(ends)]) + b"".join(ends) + sink.getvalue()
+
+
+def pack_run(folder: Path) -> bytes:
+    """A run's files in one piece."""
+    return pack_files(
+        {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    )
+
+
+def pack_files(files: dict[str, bytes]) -> bytes:
+    """Files in one piece: a line of names and sizes, and their contents."""
+    names = sorted(files)
+    return json.dumps([[name, len(files[name])] for name in names]).encode() + b"\n" + b"".join(files[n] for n in names)
+
+
+def unpack_run(data: bytes) -> dict[str, bytes]:
+    """The inverse of `pack_files`."""
+    line, _, content = data.partition(b"\n")
+    files, at = {}, 0
+    for name, size in json.loads(line):
+        files[name] = content[at : at + size]
+        at += size
+    return files
+
+
+TARGETS: dict[str, type[Target]] = {
+    target.name: target
+    for target in (
+        ManifestTarget,
+        LogTarget,
+        SegmentTarget,
+        ParquetTarget,
+        SqlTarget,
+        RunTarget,
+        ReportTarget,
+        QueryTarget,
+    )
+}
+
+
+def replayed(name: str, data: bytes, folder: Path) -> None:
+    """Reads one input as the target of that name does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = TARGETS[name](folder)
+    target.seeds()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            target.read(data)
+        except target.expected as error:
+            refuse_memory(error)
+
+
+__all__ = ["TARGETS", "Target", "replayed"]
