@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from truetap.store.files import Place
 from truetap.store.problem import Problem, damage, uncommitted
 
 MAGIC = b"TTAPLOG1"
@@ -82,7 +83,7 @@ class CommitLogWriter:
             raise OSError(f"only {written} of {len(record)} bytes were written")
 
 
-def read_commit_log(path: Path) -> CommitLog:
+def read_commit_log(path: Place) -> CommitLog:
     """Read a log as far as it makes sense; never raises for what is in it.
 
     Raises:
@@ -98,7 +99,7 @@ def read_commit_log(path: Path) -> CommitLog:
     return _parse(path, content)
 
 
-def _parse(path: Path, content: bytes) -> CommitLog:
+def _parse(path: Place, content: bytes) -> CommitLog:
     commits: list[Commit] = []
     end, offset = 0, len(MAGIC)
     while offset + _RECORD.size <= len(content):

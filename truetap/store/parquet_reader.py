@@ -8,11 +8,8 @@ never holds rows of two parts. Cost: the columns asked for are decoded, a run of
 from __future__ import annotations
 
 import base64
-import os
-import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,13 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from truetap.errors import DamagedRunError
+from truetap.errors import DamagedRunError, StoreError
+from truetap.store.files import Place, crc_of, files_of
 from truetap.store.manifest import ParquetFile
 from truetap.store.parquet_writer import ORDER
 from truetap.store.parts import KEYS, Part, has_parts, parts_of, with_keys, with_part
 from truetap.store.problem import Problem, damage
 
-_CHUNK = 1 << 20
 _MANY_ROWS = 50_000
 _MOST_GAPS = 4  # places for each row
 _NOT_PARQUET = (pa.ArrowException, OSError, EOFError, ValueError, LookupError, MemoryError)  # what pyarrow raises
@@ -53,7 +50,7 @@ class ParquetSource:
         check: Whether the file is compared with its checksum before the first batch is handed out.
     """
 
-    def __init__(self, table: Path, entry: ParquetFile, *, check: bool = False) -> None:
+    def __init__(self, table: Place, entry: ParquetFile, *, check: bool = False) -> None:
         self.path = table / entry.path
         self.entry = entry
         self._check = check
@@ -141,7 +138,7 @@ class ParquetSource:
                     raise DamagedRunError(f"{problem}. Restore the file from a copy; verify() lists all damage.")
                 self._check = False
             try:
-                self._file = pq.ParquetFile(self.path, memory_map=True)
+                self._file = files_of(self.path).parquet(self.path, self.entry.bytes, self.entry.crc)
                 if self._file.metadata.num_rows != self.entry.rows:
                     raise ValueError(f"{self._file.metadata.num_rows} rows where {self.entry.rows} were written")
             except _NOT_PARQUET as error:
@@ -212,27 +209,30 @@ class ParquetSource:
     def _is_told_by_path(self, column: str) -> bool:
         return self.entry.part is not None and column in KEYS
 
-    def _damaged(self, error: BaseException) -> DamagedRunError:
+    def _damaged(self, error: BaseException) -> StoreError:
+        if isinstance(error, StoreError):
+            return error  # the store's: nothing is known of the file
         return DamagedRunError(
             f"{str(self.path)!r} can't be read as the Parquet file that was written: {error}. "
             "Restore the file from a copy; verify() lists all damage."
         )
 
 
-def problems_of(path: Path, entry: ParquetFile, *, quick: bool = False) -> list[Problem]:
+def problems_of(path: Place, entry: ParquetFile, *, quick: bool = False) -> list[Problem]:
     """What is wrong with a Parquet file, told from its size and, unless `quick`, its checksum."""
+    files = files_of(path)
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != entry.bytes:
-                return [damage(path, min(size, entry.bytes), f"the file has {size} bytes, it had {entry.bytes}")]
-            crc = 0
-            while not quick and (chunk := file.read(_CHUNK)):
-                crc = zlib.crc32(chunk, crc)
+        size = files.size(path)
+        if size != entry.bytes:
+            return [damage(path, min(size, entry.bytes), f"the file has {size} bytes, it had {entry.bytes}")]
+        if quick:
+            return []
+        with files.open(path) as file:
+            crc = crc_of(file, 0, size)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         return [damage(path, 0, "the file is missing" if missing else f"can't be read: {error.strerror or error}")]
-    return [] if quick or crc == entry.crc else [damage(path, 0, "bytes are not those written")]
+    return [] if crc == entry.crc else [damage(path, 0, "bytes are not those written")]
 
 
 def in_order(steps: npt.NDArray[Any], positions: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
