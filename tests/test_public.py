@@ -33,6 +33,7 @@ NAMES = [
     "LossReport",
     "ModelError",
     "NotRecordedError",
+    "NotUploadedError",
     "OptimizerState",
     "Outputs",
     "Recorder",
@@ -67,6 +68,7 @@ NAMES = [
     "select",
     "stream",
     "tap",
+    "upload",
     "with_ids",
 ]
 

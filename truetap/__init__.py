@@ -22,6 +22,7 @@ from truetap.errors import (
     LossError,
     ModelError,
     NotRecordedError,
+    NotUploadedError,
     RecordingWarning,
     RunExistsError,
     StoreError,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         Updates,
         Weights,
     )
+    from truetap.uploading import upload
 
 __version__ = "0.1.0.dev0"
 
@@ -101,6 +103,7 @@ _HOMES = {
     "select": "truetap.selection",
     "stream": "truetap.pairs",
     "tap": "truetap.tapping",
+    "upload": "truetap.uploading",
     "with_ids": "truetap.identified",
 }
 
@@ -130,6 +133,7 @@ __all__ = [
     "LossReport",
     "ModelError",
     "NotRecordedError",
+    "NotUploadedError",
     "OptimizerState",
     "Outputs",
     "Recorder",
@@ -164,6 +168,7 @@ __all__ = [
     "select",
     "stream",
     "tap",
+    "upload",
     "with_ids",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -63,12 +64,9 @@ class Gate:
                 return
             with socket.create_connection(self._server) as server:
                 self._passing.add(client)
-                try:
+                with contextlib.suppress(OSError):  # one of both went away
                     self._exchange(client, server)
-                except OSError:
-                    pass  # one of both went away
-                finally:
-                    self._passing.discard(client)
+                self._passing.discard(client)
 
     def _exchange(self, client: socket.socket, server: socket.socket) -> None:
         while self.mode == "open":
@@ -84,7 +82,5 @@ class Gate:
 
 
 def _end(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):  # it has ended already
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it has ended already

@@ -28,6 +28,7 @@ COMMANDS = {
     "compare": "Says what changed between two runs.",
     "export": "Writes a run for other tools.",
     "verify": "Checks every byte of a run against its checksum.",
+    "upload": "Sends a run to an object store, or what an interrupted recording left of it.",
     "check-loss": "Checks a loss on every backend that is installed.",
     "completion": "Prints the script that completes commands and runs in a shell.",
 }

@@ -1,8 +1,8 @@
 """What readers ask of the place where a run's files are: a folder of this machine, or one in an object store.
 
-Readers name files by a `Place`, which a `pathlib.Path` is, and so is `store.remote.path.RemotePath`; what the two do in
-different ways is in `Files`, of which `files_of` has the one that fits. On this machine files are mapped into memory and
-nothing is copied; from a store come the ranges that are asked for, and no others.
+Readers name files by a `Place`, which a `pathlib.Path` is, and so is `store.remote.path.RemotePath`; what the two do
+in different ways is in `Files`, of which `files_of` has the one that fits. On this machine files are mapped into memory
+and nothing is copied; from a store come the ranges that are asked for, and no others.
 """
 
 from __future__ import annotations

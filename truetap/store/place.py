@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from truetap.errors import StoreError
 from truetap.store.layout import is_url
+from truetap.store.remote.overlay import being_sent
 from truetap.store.remote.path import RemotePath, connected
 
 __all__ = ["AnyPlace", "place_of"]
@@ -32,7 +33,7 @@ def place_of(path: str | os.PathLike[str], storage_options: Mapping[str, Any] | 
         return path
     text = os.fspath(path)
     if is_url(text) and not text.startswith(_HERE):
-        return connected(text, storage_options)
+        return being_sent(text.rstrip("/")) or connected(text, storage_options)
     if storage_options:
         raise StoreError(
             f"storage_options= are for stores. Received: {text!r}, a path on this machine. Expected: a URL such as "

@@ -24,6 +24,11 @@ class TableWriter:
         gather_bytes: Size from which a batch is worth a write of its own.
         announce: Called when a segment was created and before it holds a row.
         num_segments: How many segments were begun before; they are left alone.
+
+    Attributes:
+        num_segments: How many were begun.
+        waiting_since: When the oldest rows came that are not written yet.
+        segment_since: When the segment was begun that is being written.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class TableWriter:
         self._accepted: pa.Schema | None = None
         self.num_segments = num_segments
         self.waiting_since: float | None = None
+        self.segment_since: float | None = None
 
     def accept(self, schema: pa.Schema) -> None:
         """Refuse a schema that can't be stored, before anything is taken over.
@@ -82,6 +88,7 @@ class TableWriter:
     def seal(self) -> None:
         """Finish the segment being written, if any; the next batch starts another."""
         segment, self._segment = self._segment, None
+        self.segment_since = None
         if segment is not None:
             segment.seal()
 
@@ -90,7 +97,7 @@ class TableWriter:
         try:
             segment.write(batch)
         except BaseException:  # also Ctrl-C: half a batch may be in the file
-            self._segment = None
+            self._segment = self.segment_since = None
             segment.abandon()
             raise
         if segment.size >= self._segment_bytes:
@@ -108,6 +115,7 @@ class TableWriter:
                 segment.abandon()
                 raise
             self._segment = segment
+            self.segment_since = time.monotonic()
         return self._segment
 
 

@@ -6,17 +6,20 @@ request for each range that is read; ranges that are asked for together are fetc
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truetap.errors import StoreError, near_names
-from truetap.store.files import OpenFile, Place
+from truetap.store.files import Bytes, OpenFile, Place
 from truetap.store.remote.ranges import RangeFile, RemoteBytes
 from truetap.store.remote.refusals import in_words
 
@@ -38,8 +41,8 @@ class RemotePath:
     def __init__(self, filesystem: Any, path: str, beginning: str) -> None:
         self.filesystem = filesystem
         self.path = path
-        self._beginning = beginning
-        self.files = RemoteFiles()
+        self.beginning = beginning
+        self.files: RemoteFiles = RemoteFiles()
 
     @property
     def name(self) -> str:
@@ -54,7 +57,12 @@ class RemotePath:
     @property
     def url(self) -> str:
         """The whole URL."""
-        return self._beginning + self.path
+        return self.beginning + self.path
+
+    @property
+    def in_store(self) -> RemotePath:
+        """The same path, with nothing of this machine before it."""
+        return self
 
     def with_suffix(self, suffix: str, /) -> RemotePath:
         """The file beside it with another ending."""
@@ -80,6 +88,55 @@ class RemotePath:
     def read_bytes(self) -> bytes:
         """All of the file."""
         return bytes(self.ask(self.filesystem.cat_file, self.path))
+
+    def read_ranges(self, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Ranges of the file, from start to end each, fetched at the same time."""
+        if len(spans) == 1:
+            return [bytes(self.ask(self.filesystem.cat_file, self.path, start=spans[0][0], end=spans[0][1]))]
+        starts, ends = [list(each) for each in zip(*spans, strict=True)]
+        return list(self.ask(self.filesystem.cat_ranges, [self.path] * len(spans), starts, ends, on_error="raise"))
+
+    def write(self, content: bytes) -> None:
+        """Replace the file as a whole."""
+        self.ask(self.filesystem.pipe_file, self.path, content)
+
+    def create(self, content: bytes) -> None:
+        """Write a file that isn't there yet; where the store can, it decides which of two who try at once succeeds.
+
+        Raises:
+            FileExistsError: It is there.
+        """
+        try:
+            self.ask(self.filesystem.pipe_file, self.path, content, mode="create")
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if self.exists():  # stores say it in many ways
+                raise FileExistsError(errno.EEXIST, "it is there already", self.url) from error
+            raise
+
+    def take(self, file: Path) -> None:
+        """Replace the file by one of this machine."""
+        self.ask(self.filesystem.put_file, str(file), self.path)
+
+    def give(self, file: Path) -> None:
+        """Copy the file to this machine."""
+        self.ask(self.filesystem.get_file, self.path, str(file))
+
+    def remove(self) -> None:
+        """Remove the file; nothing when there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            self.ask(self.filesystem.rm_file, self.path)
+
+    def remove_below(self, names: Sequence[str]) -> None:
+        """Remove files of the folder, many with one request where the store can; those that are gone don't matter."""
+        paths = [(self / name).path for name in names]
+        try:
+            if paths:
+                self.ask(self.filesystem.rm, paths)
+        except FileNotFoundError:
+            for name in names:
+                (self / name).remove()
 
     def exists(self) -> bool:
         """Whether there is such a file."""
@@ -123,7 +180,7 @@ class RemotePath:
         return hash(self.url)
 
     def _at(self, path: str) -> RemotePath:
-        return RemotePath(self.filesystem, path, self._beginning)
+        return RemotePath(self.filesystem, path, self.beginning)
 
 
 class RemoteFiles:
@@ -149,12 +206,11 @@ class RemoteFiles:
         )
         return (str(told), info["size"])
 
-    @contextmanager
-    def open(self, path: Place) -> Iterator[OpenFile]:
+    def open(self, path: Place) -> AbstractContextManager[OpenFile]:
         """A file, of which ranges are read."""
-        yield RangeFile(_remote(path), self.size(path))
+        return RangeFile(_remote(path), self.size(path))
 
-    def mapped(self, path: Place, ends: Sequence[int]) -> RemoteBytes:
+    def mapped(self, path: Place, ends: Sequence[int]) -> Bytes:
         """An Arrow file; what is touched is fetched."""
         return RemoteBytes(_remote(path), ends)
 

@@ -35,12 +35,8 @@ def fetch(path: RemotePath, spans: Sequence[tuple[int, int]]) -> list[bytes]:
     Raises:
         StoreError: The store refuses, or the file is gone.
     """
-    filesystem = path.filesystem
     try:
-        if len(spans) == 1:
-            return [path.ask(filesystem.cat_file, path.path, start=spans[0][0], end=spans[0][1])]
-        starts, ends = [list(each) for each in zip(*spans, strict=True)]
-        return list(path.ask(filesystem.cat_ranges, [path.path] * len(spans), starts, ends, on_error="raise"))
+        return path.read_ranges(spans)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path.url!r} is gone. It was there when the run was opened: its rows may have moved to other files, or "
