@@ -33,6 +33,7 @@ NAMES = [
     "LossReport",
     "ModelError",
     "NotRecordedError",
+    "NotUploadedError",
     "OptimizerState",
     "Outputs",
     "Pruned",
@@ -69,6 +70,7 @@ NAMES = [
     "select",
     "stream",
     "tap",
+    "upload",
     "with_ids",
 ]
 

@@ -22,6 +22,7 @@ from truetap.errors import (
     LossError,
     ModelError,
     NotRecordedError,
+    NotUploadedError,
     RecordingWarning,
     RunExistsError,
     StoreError,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         Updates,
         Weights,
     )
+    from truetap.uploading import upload
 
 __version__ = "0.1.0.dev0"
 
@@ -104,6 +106,7 @@ _HOMES = {
     "select": "truetap.selection",
     "stream": "truetap.pairs",
     "tap": "truetap.tapping",
+    "upload": "truetap.uploading",
     "with_ids": "truetap.identified",
 }
 
@@ -133,6 +136,7 @@ __all__ = [
     "LossReport",
     "ModelError",
     "NotRecordedError",
+    "NotUploadedError",
     "OptimizerState",
     "Outputs",
     "Pruned",
@@ -169,6 +173,7 @@ __all__ = [
     "select",
     "stream",
     "tap",
+    "upload",
     "with_ids",
 ]
 

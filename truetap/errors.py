@@ -17,6 +17,7 @@
     └── StoreError               a run can't be written or read
         ├── NotRecordedError     a path, phase, epoch, step or statistic that the run doesn't have
         ├── RunExistsError       the folder holds another run
+        ├── NotUploadedError     a run is whole on this machine, but not in its store
         └── DamagedRunError      what is on disk isn't what was written
 
     TruetapWarning
@@ -49,6 +50,7 @@ __all__ = [
     "LossError",
     "ModelError",
     "NotRecordedError",
+    "NotUploadedError",
     "RecordingWarning",
     "RunExistsError",
     "StoreError",
@@ -141,6 +143,18 @@ class NotRecordedError(StoreError, KeyError):
 
 class RunExistsError(StoreError):
     """The folder already holds a run, or something else that would be mixed up with one."""
+
+
+class NotUploadedError(StoreError):
+    """A run is whole on this machine, but not, or not all of it, in its store.
+
+    Attributes:
+        spool: The folder of this machine that holds it; `truetap upload` sends it.
+    """
+
+    def __init__(self, message: str, spool: str) -> None:
+        super().__init__(message)
+        self.spool = spool
 
 
 class DamagedRunError(StoreError):

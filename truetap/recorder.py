@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -32,6 +31,7 @@ from truetap.loop.step import LoopStep
 from truetap.presets import diagnose_taps
 from truetap.schedule import PHASES
 from truetap.store import Retention, Rows, in_background, wait_for
+from truetap.store.destination import Upload
 from truetap.taps import Outputs, Tap
 
 __all__ = ["Recorder"]
@@ -52,7 +52,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     """Records what flows through `fit`, `evaluate` and `predict`.
 
     Args:
-        path: The run's folder. Nothing is written before something is recorded.
+        path: The run's folder; or its URL in a store that fsspec reaches, such as "s3://bucket/run". Nothing is written
+            before something is recorded.
         taps: What to record: a tap or a list of them (`tt.Outputs()`, `tt.Activations("conv*", every=10,
             reduce="mean")`, …); by default `tt.Outputs()`. "diagnose" is what all rules of `run.diagnose()` need,
             of what the model has. Scalars of every step are always recorded.
@@ -68,6 +69,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             one that is being recorded not counted. Curves and statistics of all epochs stay. None for all.
         on_error: What to do when recording fails, as by a full disk: "warn" once and train on, or
             "raise" and stop training.
+        storage_options: Of a URL, what fsspec's filesystem is made with, such as `{"endpoint_url": …}`; the rest comes
+            from fsspec's configuration and the store's environment variables.
+        spool: Of a URL, a folder of this machine for what is on its way; by default one in the user's cache, which is
+            found again when the run is gone on with.
+        upload_seconds: Of a URL, what a machine that vanishes loses at most, while the store answers.
+        upload_patience: Of a URL, how many seconds the end of a run waits for a store that refuses. Then the spool is
+            kept, and said where it is; `truetap upload` sends it.
 
     Raises:
         RunExistsError: The folder holds a run, and `resume` is False; or other files.
@@ -99,6 +107,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         max_bytes: int | None = None,
         keep_last: int | None = None,
         on_error: Literal["warn", "raise"] = "warn",
+        storage_options: Mapping[str, Any] | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        upload_seconds: float = 30.0,
+        upload_patience: float = 300.0,
     ) -> None:
         super().__init__()
         if on_error not in ("warn", "raise"):
@@ -107,11 +119,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             raise TapError(f"when_full= is 'block' or 'drop'. Received: when_full={when_full!r}.")
         self.path = os.fspath(path)
         self.taps = _checked(taps)
+        upload = Upload(storage_options, spool, upload_seconds, upload_patience)
         options = {
             "flush_seconds": flush_seconds,
             "queue_bytes": queue_bytes,
             "when_full": when_full,
             "retention": Retention(max_bytes, keep_last),
+            "upload": upload,
         }
         lenient = isinstance(taps, str)
         self._book = Book(self.path, self.taps, options, on_error, resume=resume, lenient=lenient)
@@ -281,7 +295,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
                 session.abort()
         if self._session is None:
             self._book.stop(complete=False)
-        wait_for(Path(self.path))
+        wait_for(self.path)
 
     # --- for callbacks that read what was recorded ---------------------------------------------------------------
 
@@ -367,7 +381,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         if self._session is not None or self._book.recording is None:
             return
         if self._book.recording.is_this_thread:
-            in_background(Path(self.path), lambda: self._book.stop(complete=False))
+            in_background(self.path, lambda: self._book.stop(complete=False))
         else:
             self._book.stop(complete=False)
 

@@ -29,6 +29,9 @@ from truetap.reading.tables import Tables
 from truetap.repeats import duplicates, overlap
 from truetap.samples import Samples
 from truetap.store import Problem, RunReader
+from truetap.store.files import files_of
+from truetap.store.layout import MANIFEST
+from truetap.store.place import place_of
 from truetap.tasks import Hint, OutputTask
 from truetap.tasks.task import Family
 
@@ -51,12 +54,13 @@ class Run:
     """A recorded run, or one that `tt.collect(…, to=…)` wrote.
 
     Attributes:
-        path: The folder.
+        path: The folder, or its URL.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
         self.path = os.fspath(path)
-        self._reader = RunReader(path)
+        self._place = place_of(path, storage_options)
+        self._reader = RunReader(self._place)
         self._stamp = self._manifest_stamp()
         self._moment = Tables(self._reader)
         self._named: tuple[Names | None, int] | None = None
@@ -682,17 +686,16 @@ class Run:
         """The run as it stands now: read anew while it is written, or when it was changed."""
         stamp = self._manifest_stamp()
         if stamp != self._stamp or not self._moment.reader.complete:
-            self._moment = Tables(RunReader(self.path))
+            self._moment = Tables(RunReader(self._place))
             self._stamp = stamp
             self._named = self._database = self._tasks = None
         return self._moment
 
-    def _manifest_stamp(self) -> tuple[int, ...]:
+    def _manifest_stamp(self) -> tuple[object, ...]:
         try:
-            stat = os.stat(os.path.join(self.path, "manifest.json"))
+            return files_of(self._place).stamp(self._place / MANIFEST)
         except OSError:  # the reader says it better
             return ()
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
     def _about(self, tables: Tables) -> About:
         plain = tables.metadata.get("collect", {})
@@ -748,14 +751,17 @@ def _is_told(hint: Hint | None) -> bool:
     return told and hint is not None and (hint.squashed is not None or hint.from_logits is not None)
 
 
-def open(path: str | os.PathLike[str]) -> Run:  # noqa: A001
+def open(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Run:  # noqa: A001
     """Opens a run for reading; also while it is written.
 
     Args:
-        path: The folder of a `tt.Recorder`, or that `tt.collect(…, to=folder)` wrote.
+        path: The folder of a `tt.Recorder`, or that `tt.collect(…, to=folder)` wrote; or its URL in a store that
+            fsspec reaches, such as "s3://bucket/run": only what is asked for is fetched.
+        storage_options: For a URL, what fsspec's filesystem is made with, such as `{"endpoint_url": …}`; what is left
+            out comes from fsspec's configuration and the store's environment variables.
 
     Raises:
-        StoreError: There is no run there.
+        StoreError: There is no run there, or the store can't be reached.
         DamagedRunError: Its manifest can't be read.
     """
-    return Run(path)
+    return Run(path, storage_options=storage_options)

@@ -28,6 +28,10 @@ from truetap.facts.model import model_facts
 from truetap.facts.types import ArrayFacts, Facts, FitFacts, PhaseFacts
 from truetap.identified import recorded_ids
 from truetap.store import Recording, Rows, RunReader
+from truetap.store.destination import Upload
+from truetap.store.layout import is_url
+from truetap.store.place import place_of
+from truetap.store.remote.destination import to_go_on
 from truetap.taps import Tap, Updates, Weights
 
 __all__ = ["Book", "Tapped"]
@@ -192,8 +196,9 @@ class Book:
         self.put(lambda: [Rows("overhead", columns, part)], 128)
 
     def _check_path(self, resume: bool) -> None:
+        upload = self._options.get("upload") or Upload()
         try:
-            reader = RunReader(self.path)
+            reader = RunReader(to_go_on(self.path, upload) if resume else place_of(self.path, upload.storage_options))
         except StoreError:
             return  # there is none; what else may be there is told when it is written to
         if not resume:
@@ -208,6 +213,8 @@ class Book:
         try:
             self.recording = Recording(self.path, metadata=self._metadata(model), append=self._append, **self._options)
         except StoreError as error:
+            if is_url(self.path):
+                raise  # nothing is trained yet: a wrong bucket or key had better be known now
             self._trouble(error)
             return
         self.failed = False
@@ -252,6 +259,8 @@ class Book:
             return
         if not recording.put(work, nbytes, together):
             self._tell(recording)
+        if recording.notices:
+            self.say(*recording.notices)
 
     def flush(self) -> None:
         """Waits until all that was put can be read."""

@@ -29,6 +29,7 @@ COMMANDS = {
     "export": "Writes a run for other tools.",
     "verify": "Checks every byte of a run against its checksum.",
     "prune": "Removes the oldest rows of a run, so that it takes less room.",
+    "upload": "Sends a run to an object store, or what an interrupted recording left of it.",
     "check-loss": "Checks a loss on every backend that is installed.",
     "completion": "Prints the script that completes commands and runs in a shell.",
 }

@@ -7,7 +7,6 @@ fingerprints.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from truetap.reading.names import IdentifyReport, Names
 from truetap.reading.sql import Database
 from truetap.reading.tables import Tables
 from truetap.store import RunWriter
+from truetap.store.place import AnyPlace
 
 __all__ = ["identify", "read_names"]
 
@@ -93,7 +93,7 @@ def _fingerprints(tables: Tables) -> Mapping[str, Array]:
     return {phase: np.asarray(database.query(query, {"phase": phase}).fetchnumpy()["fingerprint"]) for phase in phases}
 
 
-def _keep(path: Path, names: Names, naming: int, complete: bool) -> str | None:
+def _keep(path: AnyPlace, names: Names, naming: int, complete: bool) -> str | None:
     """Writes the names into the run; or why that can't be."""
     try:
         with RunWriter(path, append=True) as writer:

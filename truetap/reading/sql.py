@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from truetap.errors import StoreError
 from truetap.reading.names import Names
+from truetap.reading.reach import confine
 from truetap.reading.tables import Tables
 
 __all__ = ["Database"]
@@ -37,13 +38,7 @@ class Database:
         self._names = names
         self._made: set[str] = set()
         self._connection = duckdb.connect(":memory:")
-        folder = _text(str(tables.reader.path.absolute()))
-        for setting in (
-            f"allowed_directories = [{folder}]",
-            "enable_external_access = false",
-            "lock_configuration = true",
-        ):
-            self._connection.execute(f"set {setting}")
+        self._named_for_duckdb = confine(self._connection, tables.reader)
 
     def query(self, query: str, parameters: Mapping[str, Any]) -> duckdb.DuckDBPyRelation:
         """A relation; it is computed when its rows are asked for.
@@ -107,7 +102,7 @@ class Database:
         return [self._parquet(paths), *parts], _fields(as_written)
 
     def _parquet(self, paths: Sequence[str]) -> duckdb.DuckDBPyRelation:
-        listed = ", ".join(map(_text, paths))
+        listed = ", ".join(map(_text, self._named_for_duckdb(paths)))
         hive = "hive_types = {'phase': VARCHAR, 'epoch': INTEGER}, " if "/phase=" in paths[0] else ""
         return self._connection.sql(
             f"select * from read_parquet([{listed}], {hive}hive_partitioning = {bool(hive)}, union_by_name = true)"

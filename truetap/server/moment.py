@@ -7,14 +7,15 @@ next request takes a new one when the stamp of the folder has changed.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from truetap.errors import StoreError
 from truetap.reading.tables import Tables
 from truetap.run import Run
+from truetap.store.files import files_of
 from truetap.store.layout import MANIFEST
+from truetap.store.place import AnyPlace
 
 __all__ = ["Moment", "stamp_of"]
 
@@ -27,7 +28,7 @@ class Moment(Run):
         return self._moment
 
 
-def stamp_of(folder: Path) -> str:
+def stamp_of(folder: AnyPlace) -> str:
     """A few letters that change with every commit; no file is opened for it.
 
     Raises:
@@ -35,9 +36,10 @@ def stamp_of(folder: Path) -> str:
     """
     found = hashlib.blake2b(digest_size=8)
     try:
-        stat = os.stat(folder / MANIFEST)
-        found.update(f"{stat.st_mtime_ns} {stat.st_size} {stat.st_ino}".encode())
-        for log in sorted(_logs(folder)):
+        found.update(repr(files_of(folder).stamp(folder / MANIFEST)).encode())
+        for log in (
+            sorted(_logs(folder)) if isinstance(folder, Path) else ()
+        ):  # in a store, the manifest changes with them
             found.update(f"{log.name} {log.stat().st_size}".encode())
     except OSError as error:
         raise StoreError(

@@ -19,6 +19,7 @@ from truetap.server.jobs import Answer, Board
 from truetap.server.meaning import LOOKED_AT, Meaning, meaning_of
 from truetap.server.moment import Moment, stamp_of
 from truetap.server.refusal import Refusal
+from truetap.store.place import place_of
 from truetap.tasks import Hint
 
 __all__ = ["Library", "Place", "Served"]
@@ -41,7 +42,8 @@ class Served:
 
     def __init__(self, number: int, path: str | os.PathLike[str]) -> None:
         self.number = number
-        self.path = Path(os.path.abspath(path))
+        place = place_of(path)
+        self.path = Path(os.path.abspath(place)) if isinstance(place, Path) else place
         self.name = self.path.name
         self._of_thread = threading.local()
         Moment(self.path)  # says at once when there is no run

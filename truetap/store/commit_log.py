@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from truetap.store.plain import plain_size
+from truetap.store.files import Place, files_of
 from truetap.store.problem import Problem, damage, uncommitted
 
 MAGIC = b"TTAPLOG1"
@@ -88,7 +88,7 @@ class CommitLogWriter:
         self.position += written
 
 
-def read_commit_log(path: Path, segment: Path) -> CommitLog:
+def read_commit_log(path: Place, segment: Place) -> CommitLog:
     """Read a log as far as it makes sense; never raises for what is in it.
 
     Args:
@@ -99,21 +99,24 @@ def read_commit_log(path: Path, segment: Path) -> CommitLog:
         OSError: The file can't be read.
         StoreError: One of the two is a link, or anything else that isn't a file.
     """
-    size = plain_size(path)
+    files = files_of(path)
+    size = files.size(path)
+    if size <= _ALWAYS:
+        return _read(path, path.read_bytes())
     try:
-        described = plain_size(segment)  # after the log's: the data of what is committed are there before
+        described = files.size(segment)  # after the log's: the data of what is committed are there before
     except FileNotFoundError:
         described = 0
     most = _ALWAYS + described // _SMALLEST * _RECORD.size
-    with open(path, "rb") as file:
-        log = _read(path, file.read(min(size, most)))
+    with files.open(path) as file:
+        log = _read(path, file.read_at(0, min(size, most)))
     if size <= most:
         return log
     what = f"a log of {size:,} bytes; of a segment of {described:,} bytes, {most:,} are read"
     return replace(log, problems=(*log.problems, damage(path, most, what)))
 
 
-def _read(path: Path, content: bytes) -> CommitLog:
+def _read(path: Place, content: bytes) -> CommitLog:
     if len(content) < len(MAGIC):
         started = MAGIC.startswith(content)
         found = uncommitted(path, 0, "an unfinished log") if started else damage(path, 0, "not a commit log")
@@ -123,7 +126,7 @@ def _read(path: Path, content: bytes) -> CommitLog:
     return _parse(path, content)
 
 
-def _parse(path: Path, content: bytes) -> CommitLog:
+def _parse(path: Place, content: bytes) -> CommitLog:
     commits: list[Commit] = []
     end, offset = 0, len(MAGIC)
     while offset + _RECORD.size <= len(content):

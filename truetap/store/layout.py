@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from truetap.errors import StoreError
-from truetap.store.plain import check_folder
+from truetap.store.files import P, Place, files_of
 
 MANIFEST = "manifest.json"
 WORKER = "worker-00000"  # the one writer of a run on one machine
@@ -33,13 +32,17 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         StoreError: It is a URL.
     """
     text = os.fspath(path)
-    if _URL.match(text):
+    if is_url(text):
         raise StoreError(
-            "Object stores and other URLs are not supported yet by this version of truetap. "
-            f"Received: {text!r}. Expected: a path on this machine; copy the finished folder "
-            "to or from the store with its own tools."
+            f"This is written to this machine only. Received: {text!r}. Expected: a path on this machine; copy the "
+            "finished files to the store with its own tools, or a run by truetap upload."
         )
     return Path(text)
+
+
+def is_url(text: str) -> bool:
+    """Whether this names something in a store, rather than a path on this machine."""
+    return bool(_URL.match(text))
 
 
 def is_table(name: str) -> bool:
@@ -66,17 +69,17 @@ def check_table(name: str) -> str:
     return name
 
 
-def segment_file(worker: Path, number: int) -> Path:
+def segment_file(worker: P, number: int) -> P:
     """Path of a segment's data; `log_file` has the path of its log."""
     return worker / f"seg-{number:06d}.arrow"
 
 
-def log_file(segment: Path) -> Path:
+def log_file(segment: P) -> P:
     """Path of the commit log of a segment."""
     return segment.with_suffix(".log")
 
 
-def worker_folders(table: Path) -> list[Path]:
+def worker_folders(table: P) -> list[P]:
     """The folders of the workers that wrote to a table, in order; none when there is no table.
 
     Raises:
@@ -85,16 +88,16 @@ def worker_folders(table: Path) -> list[Path]:
     return [table / name for name in sorted(_names(table)) if is_worker(name)]
 
 
-def segment_numbers(worker: Path) -> list[int]:
+def segment_numbers(worker: Place) -> list[int]:
     """Numbers of a worker's segments, in order; one whose data or log is missing is counted."""
     found = (_SEGMENT.fullmatch(name) for name in _names(worker))
     return sorted({int(match[1]) for match in found if match})
 
 
-def segment_number(segment: Path) -> int:
-    """The number of a segment, told from its path."""
-    match = _SEGMENT.fullmatch(segment.name)
-    assert match is not None, segment
+def segment_number(name: str) -> int:
+    """The number of a segment, told from its file's name."""
+    match = _SEGMENT.fullmatch(name)
+    assert match is not None, name
     return int(match[1])
 
 
@@ -142,12 +145,8 @@ def unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def _names(folder: Path) -> Iterator[str]:
-    check_folder(folder)
+def _names(folder: Place) -> list[str]:
     try:
-        with os.scandir(folder) as entries:
-            yield from (entry.name for entry in entries)
-    except FileNotFoundError:
-        return  # a table is announced in the manifest before its first row is committed
+        return files_of(folder).names(folder)  # none: a table is announced before its first row is committed
     except OSError as error:
         raise StoreError(f"Can't list the folder {str(folder)!r}: {error.strerror or error}.") from error

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 from truetap.errors import DamagedRunError, StoreError
+from truetap.store.files import Place, files_of
 from truetap.store.layout import MANIFEST, is_parquet, is_table, is_worker, part_of, unfinished_manifest
-from truetap.store.plain import plain_size
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -170,7 +170,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         raise StoreError(f"Could not write {str(path)!r}: {error.strerror or error}.") from error
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Place) -> Manifest:
     """Read the manifest of a run.
 
     Raises:
@@ -180,7 +180,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        size = plain_size(path)
+        size = files_of(path).size(path)
         if size > LARGEST:
             raise DamagedRunError(
                 f"{str(path)!r} is not read. Received: {size:,} bytes. Expected: at most {LARGEST:,}, which no truetap "
@@ -205,7 +205,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _parse(path: Path, content: Any) -> Manifest:
+def _parse(path: Place, content: Any) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise StoreError(
@@ -214,7 +214,7 @@ def _parse(path: Path, content: Any) -> Manifest:
     version = content.get("version")
     if type(version) is int and version > VERSION:
         raise StoreError(
-            f"The run at {str(path.parent)!r} is of a newer format. Received: version {version}. Expected: "
+            f"The run of {str(path)!r} is of a newer format. Received: version {version}. Expected: "
             f"version {VERSION}, which this truetap ({writer_version()}) reads. Upgrade truetap to read it."
         )
     if type(version) is not int or not 1 <= version <= VERSION:
@@ -231,7 +231,7 @@ def _parse(path: Path, content: Any) -> Manifest:
     )
 
 
-def _parse_tables(path: Path, tables: Any) -> dict[str, TableEntry]:
+def _parse_tables(path: Place, tables: Any) -> dict[str, TableEntry]:
     if not isinstance(tables, dict):
         raise _damaged(path, "tables", tables)
     parsed: dict[str, TableEntry] = {}
@@ -273,7 +273,7 @@ def _is_file(file: Any) -> bool:
     )
 
 
-def _damaged(path: Path, key: str, value: Any) -> DamagedRunError:
+def _damaged(path: Place, key: str, value: Any) -> DamagedRunError:
     return DamagedRunError(
         f"{str(path)!r} holds {key!r} as no truetap writes it. Received: {value!r:.200}. "
         "Restore the file from a copy, or repair it by hand."

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from truetap.errors import DamagedRunError, StoreError
+from truetap.store.files import Bytes, files_of
 from truetap.store.ipc_message import check_batch, check_schema
 from truetap.store.kinds import check_kinds
-from truetap.store.parts import Part, has_parts, part_at
+from truetap.store.parts import KEYS, Part, has_parts, part_at
 from truetap.store.snapshot import Snapshot
 
 _NOT_ARROW = (
@@ -33,7 +34,7 @@ _MAGIC_BYTES = 8  # an Arrow file is "ARROW1", two zeros, and from there on a st
 
 @dataclass(frozen=True)
 class _Mapping:
-    data: pa.Buffer
+    data: Bytes
     schema: pa.Schema
     first: int  # where the first batch begins
 
@@ -70,7 +71,7 @@ class MappedSegment:
         """Phase and epoch of one batch, told from its first row."""
         if not self.rows(number) or not has_parts(self._mapping().schema):
             return None
-        return part_at(self.read(number, None), 0)
+        return part_at(self.read(number, KEYS), 0)
 
     def schema(self) -> pa.Schema:
         """That of all batches."""
@@ -112,18 +113,23 @@ class MappedSegment:
         if self._check and number:  # the first was checked with the schema
             self._verify(snapshot, mapping.data, number)
         try:
-            message = pa.ipc.read_message(pa.BufferReader(mapping.data.slice(start, commit.end - start)))
+            of_batch = mapping.data.of_columns(start, commit.end - start, mapping.schema, columns)
+            message = pa.ipc.read_message(pa.BufferReader(of_batch))
             check_batch(message)
             batch = pa.ipc.read_record_batch(message, mapping.schema)
+            if columns is not None:
+                batch = batch.select(list(columns))  # the others need not have been read
             # In full, or a damaged string or list would be read from anywhere in memory; of
             # numbers, tensors included, this touches nothing.
             batch.validate(full=True)
+        except StoreError:  # the store's: nothing is known of the bytes
+            raise
         except _NOT_ARROW as error:
             raise _damaged(snapshot, start, f"holds no record batch ({error})") from error
         if batch.num_rows != commit.rows:
             what = f"holds {batch.num_rows} rows where {commit.rows} were committed"
             raise _damaged(snapshot, start, what)
-        return batch if columns is None else batch.select(list(columns))
+        return batch
 
     def _mapping(self) -> _Mapping:
         if self._mapped is None:
@@ -131,10 +137,10 @@ class MappedSegment:
         return self._mapped
 
     def _map(self, snapshot: Snapshot) -> _Mapping:
-        end = snapshot.commits[-1].end
+        ends = [commit.end for commit in snapshot.commits]
+        end = ends[-1]
         try:
-            with pa.memory_map(str(snapshot.path)) as file:  # the buffer keeps the mapping, not the file
-                data = file.read_buffer(end)
+            data = files_of(snapshot.path).mapped(snapshot.path, ends)
         except OSError as error:
             raise StoreError(f"Could not map {str(snapshot.path)!r}: {error.strerror or error}.") from error
         if data.size < end:
@@ -142,16 +148,18 @@ class MappedSegment:
         if self._check:
             self._verify(snapshot, data, 0)
         try:
-            stream = pa.BufferReader(data.slice(_MAGIC_BYTES, snapshot.commits[0].end - _MAGIC_BYTES))
+            stream = pa.BufferReader(data.head(_MAGIC_BYTES, snapshot.commits[0].end - _MAGIC_BYTES))
             message = pa.ipc.read_message(stream)
             check_schema(message)  # before Arrow makes types of it
             schema = pa.ipc.read_schema(message)
             check_kinds(schema)
+        except StoreError:
+            raise
         except _NOT_ARROW as error:
             raise _damaged(snapshot, _MAGIC_BYTES, f"holds no Arrow schema ({error})") from error
         return _Mapping(data, schema, _MAGIC_BYTES + stream.tell())
 
-    def _verify(self, snapshot: Snapshot, data: pa.Buffer, number: int) -> None:
+    def _verify(self, snapshot: Snapshot, data: Bytes, number: int) -> None:
         commit = snapshot.commits[number]
         start = snapshot.commits[number - 1].end if number else 0
         if zlib.crc32(data.slice(start, commit.end - start)) != commit.crc:

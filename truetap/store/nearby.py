@@ -8,12 +8,17 @@ from pathlib import Path
 
 from truetap.errors import near_names
 from truetap.store.layout import MANIFEST
+from truetap.store.place import AnyPlace
+from truetap.store.remote.nearby import whereabouts as whereabouts_in_store
+from truetap.store.remote.path import RemotePath
 
 _LOOKED_AT = 1000  # entries of one folder, so that a wrong path into a big data set costs little
 
 
-def whereabouts(path: Path) -> str:
+def whereabouts(path: AnyPlace) -> str:
     """What to try instead of `path`."""
+    if isinstance(path, RemotePath):
+        return whereabouts_in_store(path)
     for parent in path.absolute().parents:
         if (parent / MANIFEST).is_file():
             return f"It is inside a run: open {str(parent)!r}."

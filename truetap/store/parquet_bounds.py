@@ -13,12 +13,10 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -42,26 +40,31 @@ _HEADERS = (256, 1 << 16, 16 << 20)  # bytes in which a header is sought; statis
 _OFTEN = 32 << 10  # bytes of most footers
 
 
-def check_footer(path: Path) -> None:
+class Bytes(Protocol):
+    """The bytes of a file."""
+
+    def read_at(self, start: int, size: int, /) -> bytes:
+        """Some of them; fewer where the file ends."""
+
+
+def check_footer(file: Bytes, total: int) -> None:
     """Return when the Arrow schema that a Parquet file carries has no extension type but Arrow's own.
 
     Args:
-        path: The file.
+        file: The file.
+        total: Its size.
 
     Raises:
         ValueError: It has another, or it isn't where a schema would be.
         OSError: The file can't be read.
     """
-    with open(path, "rb", buffering=0) as file:
-        total = os.fstat(file.fileno()).st_size
-        end = os.pread(file.fileno(), _OFTEN, max(0, total - _OFTEN))
-        if total < 12 or end[-4:] != _END:
-            raise ValueError("the file doesn't end as a Parquet file")
-        size = struct.unpack("<I", end[-8:-4])[0]
-        if size > total - 8:
-            raise ValueError(f"a footer of {size:,} bytes in a file of {total:,}")
-        begin = total - 8 - size
-        footer = end[-8 - size : -8] if size + 8 <= len(end) else os.pread(file.fileno(), size, begin)
+    end = file.read_at(max(0, total - _OFTEN), _OFTEN)
+    if total < 12 or end[-4:] != _END:
+        raise ValueError("the file doesn't end as a Parquet file")
+    size = struct.unpack("<I", end[-8:-4])[0]
+    if size > total - 8:
+        raise ValueError(f"a footer of {size:,} bytes in a file of {total:,}")
+    footer = end[-8 - size : -8] if size + 8 <= len(end) else file.read_at(total - 8 - size, size)
     at = footer.find(_SCHEMA)
     while at >= 0:
         at += len(_SCHEMA)
@@ -73,11 +76,12 @@ def check_footer(path: Path) -> None:
         at = footer.find(_SCHEMA, at)
 
 
-def check_groups(path: Path, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> None:
+def check_groups(file: Bytes, size: int, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> None:
     """Return when decoding some row groups takes memory in proportion to the file.
 
     Args:
-        path: The file.
+        file: The file.
+        size: How many bytes it has.
         metadata: Its `pyarrow.parquet.FileMetaData`.
         groups: Numbers of the row groups.
         columns: Names of the columns that are read; None for all.
@@ -86,45 +90,45 @@ def check_groups(path: Path, metadata: Any, groups: Iterable[int], columns: Sequ
         ValueError: It would take more, or the pages aren't where the metadata say.
         OSError: The file can't be read.
     """
-    with open(path, "rb", buffering=0) as file:
-        _check_chunks(_Pages(file.fileno()), metadata, groups, columns)
+    allowed = _ALWAYS + _TIMES * size
+    needed = 0
+    for chunk in chunks(size, metadata, groups, columns):
+        needed += _needed(file, chunk, allowed)
+        if needed > allowed:
+            raise ValueError(
+                f"rows that take {needed:,} bytes of memory or more in a file of {size:,}; "
+                f"at most {allowed:,} are decoded together"
+            )
 
 
-class _Pages:
-    """The bytes of an open file."""
+class Chunk(NamedTuple):
+    """A column of a row group: what the metadata say of it, the width of a value in memory, and where it lies."""
 
-    def __init__(self, file: int) -> None:
-        self._file = file
-        self.size = os.fstat(file).st_size
-
-    def header(self, at: int) -> tuple[dict[int, Any], int]:
-        """The page header at a byte, and where it ends."""
-        for size in _HEADERS:
-            window = os.pread(self._file, size, at)
-            with contextlib.suppress(IndexError):  # it is longer
-                header, length = _struct(window, 0, _DEEPEST)
-                if length <= len(window):
-                    return header, at + length
-        raise ValueError(f"no page header at byte {at:,}")
-
-    def read(self, at: int, size: int) -> bytes:
-        return os.pread(self._file, size, at)
+    metadata: Any
+    width: int
+    start: int
+    end: int
 
 
-def _check_chunks(pages: _Pages, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> None:
-    allowed = _ALWAYS + _TIMES * pages.size
+def chunks(size: int, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> Iterator[Chunk]:
+    """The columns of some row groups.
+
+    Raises:
+        ValueError: One lies outside of the file.
+    """
     leaves = [leaf for leaf in range(metadata.num_columns) if _is_of(metadata.schema.column(leaf).path, columns)]
     widths = {leaf: _width(metadata.schema.column(leaf)) for leaf in leaves}
-    needed = 0
     for group in groups:
         row_group = metadata.row_group(group)
         for leaf in leaves:
-            needed += _needed(pages, row_group.column(leaf), widths[leaf], allowed)
-            if needed > allowed:
-                raise ValueError(
-                    f"rows that take {needed:,} bytes of memory or more in a file of {pages.size:,}; "
-                    f"at most {allowed:,} are decoded together"
-                )
+            column = row_group.column(leaf)
+            start = column.data_page_offset
+            if column.dictionary_page_offset is not None:
+                start = min(start, column.dictionary_page_offset)
+            end = start + column.total_compressed_size
+            if not 0 <= start <= end <= size:
+                raise ValueError(f"a column from byte {start:,} to {end:,} in a file of {size:,}")
+            yield Chunk(column, widths[leaf], start, end)
 
 
 def _is_of(path: str, columns: Sequence[str] | None) -> bool:
@@ -138,19 +142,25 @@ def _width(column: Any) -> int:
     return _WIDTHS[column.physical_type]
 
 
-def _needed(pages: _Pages, chunk: Any, width: int, allowed: int) -> int:
+def _header(file: Bytes, at: int, end: int) -> tuple[dict[int, Any], int]:
+    """The page header at a byte of a column that ends at another, and where the header ends."""
+    for size in _HEADERS:
+        window = file.read_at(at, min(size, end - at))
+        with contextlib.suppress(IndexError):  # it is longer
+            header, length = _struct(window, 0, _DEEPEST)
+            if length <= len(window):
+                return header, at + length
+    raise ValueError(f"no page header at byte {at:,}")
+
+
+def _needed(file: Bytes, chunk: Chunk, allowed: int) -> int:
     """Bytes that a column chunk takes when it is decoded."""
-    start = chunk.data_page_offset
-    if chunk.dictionary_page_offset is not None:
-        start = min(start, chunk.dictionary_page_offset)
-    end = start + chunk.total_compressed_size
-    if not 0 <= start <= end <= pages.size:
-        raise ValueError(f"a column from byte {start:,} to {end:,} in a file of {pages.size:,}")
+    column, width, start, end = chunk
     unpacked = values = coded = dictionary = 0
     place = (start, 0)
     at = start
     while at < end:
-        header, at = pages.header(at)
+        header, at = _header(file, at, end)
         size, packed = _whole(header, _UNPACKED), _whole(header, _PACKED)
         if packed < 0 or size < 0 or at + packed > end:
             raise ValueError(f"a page of {packed:,} bytes at byte {at:,}, in a column that ends at {end:,}")
@@ -175,9 +185,9 @@ def _needed(pages: _Pages, chunk: Any, width: int, allowed: int) -> int:
         if unpacked > allowed:
             break
     needed = max(unpacked, values * width)
-    if chunk.physical_type != "BYTE_ARRAY" or needed > allowed or coded * dictionary <= allowed:
+    if column.physical_type != "BYTE_ARRAY" or needed > allowed or coded * dictionary <= allowed:
         return needed
-    return needed + coded * _longest(pages.read(*place), dictionary, chunk.compression)
+    return needed + coded * _longest(file.read_at(*place), dictionary, column.compression)
 
 
 def _longest(packed: bytes, size: int, compression: str) -> int:

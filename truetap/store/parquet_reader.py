@@ -8,29 +8,24 @@ never holds rows of two parts. Cost: the columns asked for are decoded, a run of
 from __future__ import annotations
 
 import base64
-import os
 import struct
-import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from truetap.errors import DamagedRunError
+from truetap.errors import DamagedRunError, StoreError
+from truetap.store.checked_parquet import CheckedParquet
+from truetap.store.files import Place, crc_of, files_of
 from truetap.store.kinds import check_kinds
 from truetap.store.manifest import ParquetFile
-from truetap.store.parquet_bounds import check_footer, check_groups
 from truetap.store.parquet_writer import ORDER
 from truetap.store.parts import KEYS, Part, has_parts, parts_of, with_keys, with_part
-from truetap.store.plain import check_folder, plain_size
 from truetap.store.problem import Problem, damage
 
-_CHUNK = 1 << 20
 _MANY_ROWS = 50_000
 _FEW_RUNS = 1024
 _SMALLEST_RUN = 32  # bytes
@@ -68,11 +63,11 @@ class ParquetSource:
         check: Whether the file is compared with its checksum before the first batch is handed out.
     """
 
-    def __init__(self, table: Path, entry: ParquetFile, *, check: bool = False) -> None:
+    def __init__(self, table: Place, entry: ParquetFile, *, check: bool = False) -> None:
         self.path = table / entry.path
         self.entry = entry
         self._check = check
-        self._file: pq.ParquetFile | None = None
+        self._file: CheckedParquet | None = None
         self._schema: pa.Schema | None = None
         self._decoded: tuple[int, tuple[str, ...] | None, pa.RecordBatch] | None = None
         self._stretches = self._whole_runs()
@@ -144,7 +139,7 @@ class ParquetSource:
             batch = with_part(batch, self.entry.part)
         return batch if columns is None else batch.select(list(columns))
 
-    def opened(self) -> pq.ParquetFile:
+    def opened(self) -> CheckedParquet:
         """The file, opened.
 
         Raises:
@@ -156,20 +151,16 @@ class ParquetSource:
                     raise DamagedRunError(f"{problem}. Restore the file from a copy; verify() lists all damage.")
                 self._check = False
             try:
-                self._check_places()
-                check_footer(self.path)  # before Arrow makes types of the schema in it
-                self._file = pq.ParquetFile(self.path, memory_map=True)
+                files = files_of(self.path)
+                if self.entry.part is not None:
+                    files.check_folder(self.path.parent.parent)
+                    files.check_folder(self.path.parent)
+                self._file = files.parquet(self.path, self.entry.bytes, self.entry.crc)
                 if self._file.metadata.num_rows != self.entry.rows:
                     raise ValueError(f"{self._file.metadata.num_rows} rows where {self.entry.rows} were written")
             except _NOT_PARQUET as error:
                 raise self._damaged(error) from error
         return self._file
-
-    def _check_places(self) -> None:
-        plain_size(self.path)
-        if self.entry.part is not None:
-            check_folder(self.path.parent.parent)
-            check_folder(self.path.parent)
 
     def _decode_run(self, number: int, columns: Sequence[str] | None) -> pa.RecordBatch:
         per_run = self.entry.run_rows // self.entry.group_rows
@@ -196,7 +187,6 @@ class ParquetSource:
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         try:
-            check_groups(self.path, file.metadata, groups, columns)
             # For few rows, to hand the columns to other threads costs more than to decode them.
             threads = size >= _MANY_ROWS
             table = file.read_row_groups(list(groups), columns=columns, use_threads=threads).select(schema.names)
@@ -229,7 +219,10 @@ class ParquetSource:
 
     def _whole_runs(self) -> list[_Stretch]:
         size, rows = self.entry.run_rows, self.entry.rows
-        if rows // size > _FEW_RUNS and rows // size > (on_disk := plain_size(self.path)) // _SMALLEST_RUN:
+        if (
+            rows // size > _FEW_RUNS
+            and rows // size > (on_disk := files_of(self.path).size(self.path)) // _SMALLEST_RUN
+        ):
             raise self._damaged(ValueError(f"{rows:,} rows in runs of {size:,} can't be in {on_disk:,} bytes"))
         starts = range(0, rows, size)
         return [_Stretch(run, 0, min(size, rows - start), self.entry.part) for run, start in enumerate(starts)]
@@ -245,27 +238,30 @@ class ParquetSource:
     def _is_told_by_path(self, column: str) -> bool:
         return self.entry.part is not None and column in KEYS
 
-    def _damaged(self, error: BaseException) -> DamagedRunError:
+    def _damaged(self, error: BaseException) -> StoreError:
+        if isinstance(error, StoreError):
+            return error  # the store's: nothing is known of the file
         return DamagedRunError(
             f"{str(self.path)!r} can't be read as the Parquet file that was written: {error}. "
             "Restore the file from a copy; verify() lists all damage."
         )
 
 
-def problems_of(path: Path, entry: ParquetFile, *, quick: bool = False) -> list[Problem]:
+def problems_of(path: Place, entry: ParquetFile, *, quick: bool = False) -> list[Problem]:
     """What is wrong with a Parquet file, told from its size and, unless `quick`, its checksum."""
+    files = files_of(path)
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != entry.bytes:
-                return [damage(path, min(size, entry.bytes), f"the file has {size} bytes, it had {entry.bytes}")]
-            crc = 0
-            while not quick and (chunk := file.read(_CHUNK)):
-                crc = zlib.crc32(chunk, crc)
+        size = files.size(path)
+        if size != entry.bytes:
+            return [damage(path, min(size, entry.bytes), f"the file has {size} bytes, it had {entry.bytes}")]
+        if quick:
+            return []
+        with files.open(path) as file:
+            crc = crc_of(file, 0, size)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         return [damage(path, 0, "the file is missing" if missing else f"can't be read: {error.strerror or error}")]
-    return [] if quick or crc == entry.crc else [damage(path, 0, "bytes are not those written")]
+    return [] if crc == entry.crc else [damage(path, 0, "bytes are not those written")]
 
 
 def in_order(steps: npt.NDArray[Any], positions: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -7,8 +7,8 @@ somebody made, not against a process that exchanges files while they are read.
 
 from __future__ import annotations
 
+import os
 import stat
-from pathlib import Path
 
 from truetap.errors import StoreError
 
@@ -21,20 +21,20 @@ _KINDS = (
 )
 
 
-def plain_size(path: Path) -> int:
+def plain_size(path: str | os.PathLike[str]) -> int:
     """Bytes of a file.
 
     Raises:
         StoreError: It is a link, or anything else that isn't a plain file.
         OSError: There is none.
     """
-    found = path.lstat()
+    found = os.lstat(path)
     if not stat.S_ISREG(found.st_mode):
         raise _not_plain(path, found.st_mode, "a plain file")
     return found.st_size
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: str | os.PathLike[str]) -> None:
     """Return when this is a folder, or when there is nothing.
 
     Raises:
@@ -42,17 +42,17 @@ def check_folder(path: Path) -> None:
         OSError: It can't be looked at.
     """
     try:
-        mode = path.lstat().st_mode
+        mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISDIR(mode):
         raise _not_plain(path, mode, "a folder")
 
 
-def _not_plain(path: Path, mode: int, expected: str) -> StoreError:
+def _not_plain(path: str | os.PathLike[str], mode: int, expected: str) -> StoreError:
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "a device")
     return StoreError(
-        f"{str(path)!r} is not used, since it could lead out of the run. Received: {kind}. Expected: {expected}. "
+        f"{os.fspath(path)!r} is not used, since it could lead out of the run. Received: {kind}. Expected: {expected}. "
         "A run is read, written and tidied only where it lies: copy it with the files in place of its links, such as "
         "by `cp -rL`."
     )

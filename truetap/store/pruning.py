@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from truetap.errors import StoreError
 from truetap.store.background import wait_for
@@ -76,18 +77,24 @@ def prune(
     if not retention:
         raise StoreError("What may stay? Received: neither max_bytes= nor keep_last=. Expected: one of both, or both.")
     reader = RunReader(path)
-    wait_for(reader.path)
-    folder = RunFolder(reader.path, append=True)
+    place = reader.path
+    if not isinstance(place, Path):
+        raise StoreError(
+            f"A run in a store can't be pruned from here: no lock tells whether others write to it. Received: "
+            f"{place.url!r}. Expected: a folder of this machine; a Recorder keeps to max_bytes= in stores too."
+        )
+    wait_for(place)
+    folder = RunFolder(place, append=True)
     try:
         manifest = folder.manifest
         if manifest is None:
-            raise StoreError(f"The run at {str(reader.path)!r} has gone meanwhile.")
-        shelf = Shelf(retention, pieces_of(reader.path, manifest))
+            raise StoreError(f"The run at {str(place)!r} has gone meanwhile.")
+        shelf = Shelf(retention, pieces_of(place, manifest))
         gone = shelf.take()
         if gone and not dry_run:
             manifest = without(manifest, gone)
-            write_manifest(reader.path, manifest)
-            remove_leftovers(reader.path, manifest)
+            write_manifest(place, manifest)
+            remove_leftovers(place, manifest)
     finally:
         folder.release()
     rows: dict[str, int] = {}

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from truetap.errors import DamagedRunError, StoreError, near_names
 from truetap.store.batches import Batches
-from truetap.store.layout import local_path
 from truetap.store.lookup import rows_where
 from truetap.store.manifest import JSON, ParquetFile, read_manifest
 from truetap.store.nearby import whereabouts
 from truetap.store.parquet_reader import ParquetSource
+from truetap.store.place import place_of
 from truetap.store.problem import Problem
 from truetap.store.verify import verify_table
 from truetap.store.view import Found, TableView, look
@@ -30,7 +31,8 @@ class RunReader:
     """Opens the run in a folder.
 
     Args:
-        path: The run's folder.
+        path: The run's folder, or its URL in a store that fsspec reaches.
+        storage_options: For a URL, what fsspec's filesystem is made with.
 
     Raises:
         StoreError: There is no run, it can't be read, or it is of a newer format.
@@ -49,8 +51,8 @@ class RunReader:
         [[0.5, 0.25]]
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = local_path(path)
+    def __init__(self, path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
+        self.path = place_of(path, storage_options)
         self._searched: dict[ParquetFile, ParquetSource] = {}
         try:
             self._manifest = read_manifest(self.path)
@@ -152,6 +154,11 @@ class RunReader:
             return [str(view.folder / file.path) for file in view.entry.parquet], Batches(view.segments())
 
         return self._look(table, use)
+
+    def parquet_files(self) -> list[tuple[str, ParquetFile]]:
+        """The Parquet files of all tables as the manifest tells of them now, each with its table."""
+        tables = read_manifest(self.path).tables
+        return [(table, file) for table, entry in tables.items() for file in entry.parquet]
 
     def rows_of(
         self,

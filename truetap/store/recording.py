@@ -15,13 +15,15 @@ import math
 import os
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from truetap.errors import StoreError
+from truetap.errors import NotUploadedError, RecordingWarning, StoreError
 from truetap.store.background import in_background
+from truetap.store.destination import Upload
 from truetap.store.manifest import JSON, checked_metadata
 from truetap.store.retention import Retention
 from truetap.store.rows import RowGatherer, Rows, Together, Work, measured
@@ -65,7 +67,7 @@ class Recording:
     and nobody has closed the recording, what was put is committed.
 
     Args:
-        path: The run's folder.
+        path: The run's folder, or its URL in a store that fsspec reaches.
         metadata: Anything JSON to keep with the run.
         flush_seconds: How long after `put` its rows are committed at the latest.
         queue_bytes: Bytes of work that may wait for the writer.
@@ -75,9 +77,10 @@ class Recording:
         segment_bytes: Size after which a file is finished and the next one begun.
         gather_bytes: Rows of a table are gathered to this size before they are written.
         compact: Whether `close` turns small tables into Parquet files.
+        upload: Of a URL, how the run gets there.
 
     Attributes:
-        path: The run's folder.
+        path: The folder that is written to.
         error: What ended the recording, if anything did.
 
     Raises:
@@ -107,6 +110,7 @@ class Recording:
         segment_bytes: int = 256 << 20,
         gather_bytes: int = 1 << 20,
         compact: bool = True,
+        upload: Upload | None = None,
     ) -> None:
         if when_full not in ("block", "drop"):
             raise StoreError(
@@ -114,7 +118,13 @@ class Recording:
             )
         # What is gathered here need not be gathered again there.
         self._writer = RunWriter(
-            path, metadata=metadata, append=append, retention=retention, segment_bytes=segment_bytes, gather_bytes=0
+            path,
+            metadata=metadata,
+            append=append,
+            retention=retention,
+            segment_bytes=segment_bytes,
+            gather_bytes=0,
+            upload=upload,
         )
         self.path = self._writer.path
         self.error: BaseException | None = None
@@ -193,6 +203,11 @@ class Recording:
         return threading.current_thread() is self._thread
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """What is to be said of the way to a store: that it refuses for long."""
+        return self._writer.notices
+
+    @property
     def overhead(self) -> Overhead:
         """What the recording has cost so far."""
         return Overhead(
@@ -227,13 +242,18 @@ class Recording:
         if wait or not compact or self.error is not None:
             self._compact_now(compact and self.error is None)
         else:
-            in_background(self.path, lambda: self._compact_now(True))
+            in_background(self._writer.place, self._compact_behind)
 
     def _compact_now(self, compact: bool) -> None:
         try:
             self._writer.compact_and_release(compact=compact)
         except StoreError as error:
             self._fail(error)
+
+    def _compact_behind(self) -> None:
+        self._compact_now(True)
+        if isinstance(self.error, NotUploadedError):  # nobody looks at `error` any more
+            warnings.warn(str(self.error), RecordingWarning, stacklevel=2)
 
     def _at_exit(self) -> None:
         self._close(complete=False, compact=False, wait=True)
@@ -284,6 +304,9 @@ class Recording:
         if self._queue.flush_wanted:
             self._commit(self._tables)
             self._queue.committed()
+        if self._writer.seal_due <= time.monotonic():
+            with self._writing:
+                self._writer.seal_overdue()
         self._seconds_writing = time.thread_time()
 
     def _gather(self, rows: Rows, since: float) -> None:
@@ -307,7 +330,8 @@ class Recording:
             self._commit([rows.table])
 
     def _deadline(self) -> float | None:
-        return None if self._due == math.inf else self._due
+        due = min(self._due, self._writer.seal_due)
+        return None if due == math.inf else due
 
     def _commit_due(self) -> None:
         now = time.monotonic()

@@ -7,13 +7,12 @@ epoch's rows begin a new file, unless there are very few of them. Whoever has a 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeAlias
 
 from truetap.errors import StoreError
+from truetap.store.files import Place, files_of
 from truetap.store.layout import log_file, segment_number
 from truetap.store.manifest import Manifest, ParquetFile
 from truetap.store.mapped import MappedSegment
@@ -162,7 +161,7 @@ class Shelf:
         return piece
 
 
-def pieces_of(folder: Path, manifest: Manifest) -> list[Piece]:
+def pieces_of(folder: Place, manifest: Manifest) -> list[Piece]:
     """The files of a run to which nobody writes. Cost: a row of each Arrow batch is read.
 
     Raises:
@@ -178,8 +177,8 @@ def pieces_of(folder: Path, manifest: Manifest) -> list[Piece]:
         for snapshot in live_snapshots(folder / table, entry):
             segment = MappedSegment(snapshot)
             newest = newest_of(segment.part(number) for number in range(segment.num_batches))
-            nbytes = sum(os.path.getsize(path) for path in (snapshot.path, log_file(snapshot.path)) if path.exists())
-            worker, number = snapshot.path.parent.name, segment_number(snapshot.path)
+            nbytes = sum(_size(path) for path in (snapshot.path, log_file(snapshot.path)))
+            worker, number = snapshot.path.parent.name, segment_number(snapshot.path.name)
             found.append(Piece(table, worker, number, snapshot.num_rows, nbytes, newest))
     return found
 
@@ -196,6 +195,13 @@ def without(manifest: Manifest, pieces: Sequence[Piece]) -> Manifest:
             entry = replace(entry, replaced={**entry.replaced, piece.worker: piece.place + 1})
         tables[piece.table] = entry
     return replace(manifest, tables=tables)
+
+
+def _size(path: Place) -> int:
+    try:
+        return files_of(path).size(path)
+    except FileNotFoundError:
+        return 0
 
 
 def _is_bulk(table: str) -> bool:

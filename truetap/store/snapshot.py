@@ -7,18 +7,14 @@ compared with their checksums until one fits. Commits behind damage are not hand
 
 from __future__ import annotations
 
-import os
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from truetap.errors import StoreError
 from truetap.store.commit_log import Commit, CommitLog, read_commit_log
+from truetap.store.files import Place, crc_of, files_of
 from truetap.store.layout import log_file, segment_file, segment_numbers, worker_folders
 from truetap.store.manifest import TableEntry
 from truetap.store.problem import Problem, damage, uncommitted
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Snapshot:
         problems: What was found on the way.
     """
 
-    path: Path
+    path: Place
     commits: tuple[Commit, ...]
     sealed: Commit | None
     problems: tuple[Problem, ...]
@@ -43,7 +39,7 @@ class Snapshot:
         return sum(commit.rows for commit in self.commits)
 
 
-def take_snapshot(path: Path) -> Snapshot:
+def take_snapshot(path: Place) -> Snapshot:
     """Look at a segment, finished or not.
 
     Raises:
@@ -59,7 +55,7 @@ def take_snapshot(path: Path) -> Snapshot:
         raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
 
 
-def live_snapshots(table: Path, entry: TableEntry) -> list[Snapshot]:
+def live_snapshots(table: Place, entry: TableEntry) -> list[Snapshot]:
     """All segments in a table's folder whose rows no Parquet file has taken over, in order.
 
     Raises:
@@ -68,35 +64,23 @@ def live_snapshots(table: Path, entry: TableEntry) -> list[Snapshot]:
     return [
         take_snapshot(segment_file(worker, number))
         for worker in worker_folders(table)
-        for number in segment_numbers(worker)
+        for number in files_of(table).begun(segment_numbers(worker), entry.segments.get(worker.name, 0))
         if number >= entry.replaced.get(worker.name, 0)
     ]
 
 
-def crc_of(file: int, start: int, end: int) -> int:
-    """The crc32 of a range of an open file, read in pieces."""
-    crc = 0
-    while start < end:
-        piece = os.pread(file, min(_CHUNK, end - start), start)
-        if not piece:
-            break  # shorter than it was; the sum won't fit
-        crc = zlib.crc32(piece, crc)
-        start += len(piece)
-    return crc
-
-
-def _log_of(path: Path) -> CommitLog:
+def _log_of(path: Place) -> CommitLog:
     try:
         return read_commit_log(log_file(path), path)
     except FileNotFoundError:
         return CommitLog(problems=(damage(log_file(path), 0, "the commit log is missing"),))
 
 
-def _within_size(path: Path, log: CommitLog) -> Snapshot:
+def _within_size(path: Place, log: CommitLog) -> Snapshot:
     problems = list(log.problems)
     commits, sealed = log.commits, log.sealed
     try:
-        size = path.stat().st_size
+        size = files_of(path).size(path)
     except FileNotFoundError:
         if commits or sealed:
             problems.append(damage(path, 0, "the segment is missing"))
@@ -115,14 +99,11 @@ def _within_size(path: Path, log: CommitLog) -> Snapshot:
     return Snapshot(path, whole, sealed, tuple(problems))
 
 
-def _without_bad_tail(path: Path, commits: tuple[Commit, ...], problems: list[Problem]) -> tuple[Commit, ...]:
-    file = os.open(path, os.O_RDONLY)
-    try:
+def _without_bad_tail(path: Place, commits: tuple[Commit, ...], problems: list[Problem]) -> tuple[Commit, ...]:
+    with files_of(path).open(path) as file:
         for last in range(len(commits) - 1, -1, -1):
             start = commits[last - 1].end if last else 0
             if crc_of(file, start, commits[last].end) == commits[last].crc:
                 return commits[: last + 1]
             problems.append(damage(path, start, f"bytes up to {commits[last].end} are not those written"))
-    finally:
-        os.close(file)
     return ()

@@ -40,6 +40,11 @@ class TableWriter:
         finished: Called with each segment that has ended.
         epoch_bytes: Size from which an epoch's end seals a segment.
         num_segments: How many segments were begun before; they are left alone.
+
+    Attributes:
+        num_segments: How many were begun.
+        waiting_since: When the oldest rows came that are not written yet.
+        segment_since: When the segment was begun that is being written.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class TableWriter:
         self._accepted: pa.Schema | None = None
         self.num_segments = num_segments
         self.waiting_since: float | None = None
+        self.segment_since: float | None = None
 
     def accept(self, schema: pa.Schema) -> None:
         """Refuse a schema that can't be stored, before anything is taken over.
@@ -136,7 +142,8 @@ class TableWriter:
             self.seal()
 
     def _end(self, segment: SegmentWriter) -> None:
-        self._segment, newest, self._newest = None, self._newest, {}
+        self._segment = self.segment_since = None
+        newest, self._newest = self._newest, {}
         self._finished(Finished(self.num_segments - 1, segment.rows, segment.size, newest))
 
     def _segment_for(self, schema: pa.Schema) -> SegmentWriter:
@@ -151,6 +158,7 @@ class TableWriter:
                 segment.abandon()
                 raise
             self._segment = segment
+            self.segment_since = time.monotonic()
         return self._segment
 
 

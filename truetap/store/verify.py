@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from truetap.errors import StoreError
+from truetap.store.files import Place, crc_of, files_of
 from truetap.store.layout import segment_numbers, worker_folders
 from truetap.store.manifest import TableEntry
 from truetap.store.parquet_reader import problems_of
 from truetap.store.problem import Problem, damage
-from truetap.store.snapshot import Snapshot, crc_of, live_snapshots
+from truetap.store.snapshot import Snapshot, live_snapshots
 
 
-def missing_segments(table: Path, entry: TableEntry) -> Iterator[Problem]:
+def missing_segments(table: Place, entry: TableEntry) -> Iterator[Problem]:
     """Segments of a table that were begun, count, and are not there."""
     begun = dict(entry.segments)
     for worker in worker_folders(table):
@@ -31,7 +30,7 @@ def missing_segments(table: Path, entry: TableEntry) -> Iterator[Problem]:
             yield damage(table / worker_name, 0, f"the folder is missing, with {missing} segments")
 
 
-def verify_table(table: Path, entry: TableEntry) -> Iterator[Problem]:
+def verify_table(table: Place, entry: TableEntry) -> Iterator[Problem]:
     """Everything that is wrong with a table, found by reading all of it."""
     for file in entry.parquet:
         yield from problems_of(table / file.path, file)
@@ -46,14 +45,13 @@ def _verify_segment(snapshot: Snapshot) -> Iterator[Problem]:
     if not snapshot.commits and not snapshot.sealed:
         return
     try:
-        file = os.open(path, os.O_RDONLY)
+        with files_of(path).open(path) as file:
+            start = 0
+            for commit in (*snapshot.commits, *([snapshot.sealed] if snapshot.sealed else [])):
+                if crc_of(file, start, commit.end) != commit.crc:
+                    yield damage(path, start, f"bytes up to {commit.end} are not those written")
+                start = commit.end
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
-    try:
-        start = 0
-        for commit in (*snapshot.commits, *([snapshot.sealed] if snapshot.sealed else [])):
-            if crc_of(file, start, commit.end) != commit.crc:
-                yield damage(path, start, f"bytes up to {commit.end} are not those written")
-            start = commit.end
-    finally:
-        os.close(file)

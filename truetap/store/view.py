@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
 from truetap.store.compaction import is_compactable
+from truetap.store.files import Place
 from truetap.store.lock import LOCK
 from truetap.store.manifest import Manifest, ParquetFile, TableEntry, read_manifest
 from truetap.store.mapped import MappedSegment
@@ -36,7 +36,7 @@ class TableView:
         snapshots: The segments whose rows are in no Parquet file.
     """
 
-    folder: Path
+    folder: Place
     entry: TableEntry
     settled: bool
     snapshots: tuple[Snapshot, ...]
@@ -74,7 +74,7 @@ class TableView:
         return [problem for problem in found if problem.damage]
 
 
-def look(folder: Path, table: str, use: Callable[[TableView], Found]) -> Found:
+def look(folder: Place, table: str, use: Callable[[TableView], Found]) -> Found:
     """What `use` finds in a table, under one state of the manifest.
 
     Args:

@@ -9,6 +9,7 @@ checksum on the way; about the time of a raw write. Memory is `gather_bytes` per
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -22,8 +23,9 @@ import pyarrow as pa
 from truetap.errors import StoreError
 from truetap.store.background import wait_for
 from truetap.store.compaction import compacted_tables
+from truetap.store.destination import Upload
 from truetap.store.folder import RunFolder, cannot_create
-from truetap.store.layout import WORKER, check_table, local_path, segment_numbers
+from truetap.store.layout import WORKER, check_table, segment_numbers
 from truetap.store.leftovers import remove_leftovers
 from truetap.store.manifest import (
     JSON,
@@ -33,7 +35,9 @@ from truetap.store.manifest import (
     write_manifest,
     writer_version,
 )
+from truetap.store.place import AnyPlace
 from truetap.store.plain import check_folder
+from truetap.store.remote.destination import destination_of
 from truetap.store.retention import Piece, Retention, Shelf, pieces_of, without
 from truetap.store.table import Finished, TableWriter
 
@@ -47,7 +51,8 @@ class RunWriter:
     To be used from one thread at a time. A batch's arrays may be reused once `write` returns.
 
     Args:
-        path: The run's folder. It and its parents are created; an empty folder is taken as it is.
+        path: The run's folder. It and its parents are created; an empty folder is taken as it is. Or its URL in a
+            store that fsspec reaches: then it is written to a folder of this machine, and sent from there.
         metadata: Anything JSON to keep with the run.
         segment_bytes: Size after which a file is finished and the next one begun.
         gather_bytes: Batches smaller than this are gathered to this size before they are written.
@@ -56,11 +61,12 @@ class RunWriter:
             changed; its metadata are kept, and those given now are added. It isn't `complete` again
             before it is closed.
         retention: How much of the run is kept; all by default.
+        upload: Of a URL, how the run gets there.
 
     Raises:
         RunExistsError: The folder holds a run and `append` is False, or other files.
-        StoreError: The folder can't be made or written, someone else is writing to it, the path is a
-            URL, or the metadata aren't JSON.
+        StoreError: The folder can't be made or written, someone else is writing to it, or the
+            metadata aren't JSON.
         DamagedRunError: The manifest of the run that should go on is damaged.
 
     Example:
@@ -83,8 +89,8 @@ class RunWriter:
         flush_seconds: float = 1.0,
         append: bool = False,
         retention: Retention | None = None,
+        upload: Upload | None = None,
     ) -> None:
-        self.path = local_path(path)
         self._retention = retention or Retention()
         self._segment_bytes = segment_bytes
         if self._retention.max_bytes is not None:
@@ -95,15 +101,23 @@ class RunWriter:
         self._rows_lost = False
         self._closed = False
         checked = checked_metadata(metadata or {})
-        wait_for(self.path)
-        self._folder = RunFolder(self.path, append=append)
+        wait_for(path)
+        self._destination = destination_of(path, upload, append=append)
+        self.path = self._destination.folder
         try:
-            self._manifest = self._begin(self._folder.manifest, checked)
-            self._shelf = Shelf(self._retention, pieces_of(self.path, self._manifest) if self._retention else ())
-            self._write_manifest()
+            self._folder = RunFolder(self.path, append=append)
+            try:
+                self._manifest = self._begin(self._folder.manifest, checked)
+                there = pieces_of(self._destination.whole, self._manifest) if self._retention else ()
+                self._shelf = Shelf(self._retention, there)
+                self._write_manifest()
+            except BaseException:
+                self._folder.release()
+                raise
         except BaseException:
-            self._folder.release()
+            self._destination.abandon()
             raise
+        self._destination.begin()
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
         """Append a batch to a table, which begins with its first batch.
@@ -127,6 +141,7 @@ class RunWriter:
         try:
             writer.write(batch)
             self._flush_overdue()
+            self.seal_overdue()
             self._tidy()
         except BaseException:
             self._rows_lost = True
@@ -146,6 +161,37 @@ class RunWriter:
         except BaseException:
             self._rows_lost = True
             raise
+
+    @property
+    def place(self) -> AnyPlace:
+        """Where the run is in the end: its folder, or its URL."""
+        return self._destination.place
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is to be said of the way to a store: that it refuses for long."""
+        return self._destination.notices
+
+    @property
+    def seal_due(self) -> float:
+        """When the oldest file has to be finished, by `time.monotonic`, so that it can be sent to a store."""
+        if self._destination.seal_after == math.inf:
+            return math.inf
+        begun = (table.segment_since for table in self._tables.values() if table.segment_since is not None)
+        return min(begun, default=math.inf) + self._destination.seal_after
+
+    def seal_overdue(self) -> None:
+        """Finish the files that are old enough to be sent to a store.
+
+        Raises:
+            StoreError: The file system refuses.
+        """
+        now = time.monotonic()
+        if self._closed or self.seal_due > now:
+            return
+        for table in self._tables.values():
+            if table.segment_since is not None and table.segment_since + self._destination.seal_after <= now:
+                table.seal()
 
     def update_metadata(self, metadata: Mapping[str, JSON]) -> None:
         """Add to the metadata; a key that is there already gets the new value.
@@ -179,7 +225,7 @@ class RunWriter:
         try:
             self.finish(complete=complete)
         except BaseException:
-            self._folder.release()
+            self._release()
             raise
         self.compact_and_release(compact=compact)
 
@@ -215,7 +261,7 @@ class RunWriter:
             if compact:
                 self._compact()
         finally:
-            self._folder.release()
+            self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -238,6 +284,11 @@ class RunWriter:
         """Leave nothing of a run that failed before its first row: the corrected call can take its path."""
         self._closed = True
         self._folder.discard()
+        self._destination.discard()
+
+    def _release(self) -> None:
+        self._folder.release()
+        self._destination.close()
 
     def _begin(self, existing: Manifest | None, metadata: Mapping[str, JSON]) -> Manifest:
         if existing is None:

@@ -1,0 +1,1 @@
+"""Runs in object stores, by fsspec: read where they are, written by way of a folder of this machine."""

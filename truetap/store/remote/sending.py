@@ -1,0 +1,173 @@
+"""Sends a run from a folder of this machine to a store, as far as its files are finished.
+
+First the files of a segment, then the manifest that counts it: whoever reads the store sees a whole run at every
+moment, the one of the last manifest. Files are removed only when a manifest that doesn't name them is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from truetap.errors import StoreError
+from truetap.store.commit_log import read_commit_log
+from truetap.store.compaction import is_compactable
+from truetap.store.layout import MANIFEST, log_file, segment_file
+from truetap.store.manifest import Manifest, TableEntry, read_manifest
+from truetap.store.remote.claim import Claim
+from truetap.store.remote.path import RemotePath
+
+__all__ = ["Sending", "manifest_in"]
+
+
+class Sending:
+    """What of a run is in the store, and what is still to be sent.
+
+    Args:
+        folder: The run's folder.
+        store: The run's folder in the store.
+        claim: The right to write there.
+        clear: Whether segments that the folder needs no more are removed from it.
+    """
+
+    def __init__(self, folder: Path, store: RemotePath, claim: Claim, *, clear: bool) -> None:
+        self._folder = folder
+        self._store = store
+        self._claim = claim
+        self._clear = clear
+        self._sent: Manifest | None = None
+        self._asked = False  # whether it was looked what the store holds
+        self._numbers: dict[tuple[str, str], int] = {}  # by table and worker: segments that are there
+        self._files: set[str] = set()  # paths in the run that are there
+
+    def send(self, *, ended: bool = False) -> None:
+        """Send what is finished and not there yet.
+
+        Args:
+            ended: Whether nobody writes to the folder any more: then all of it is finished.
+
+        Raises:
+            OSError: The store refuses, or the folder can't be read; what was sent counts, and the next call goes on.
+        """
+        if not self._asked:
+            self._look()
+        manifest = read_manifest(self._folder)
+        for table, entry in manifest.tables.items():
+            for worker, count in entry.segments.items():
+                self._send_segments(table, worker, entry, count, ended)
+            self._send_parquet(table, entry)
+        there = self._as_it_is_there(manifest, ended)
+        if there != self._sent:
+            self._claim.check()
+            (self._store / MANIFEST).write(there.to_json().encode())
+            before, self._sent = self._sent, there
+            if before is not None:
+                self._remove_replaced(before, there)
+        if self._clear:
+            self._clear_folder(there)
+
+    def there(self) -> Manifest | None:
+        """What the store holds already.
+
+        Raises:
+            StoreError: It can't be read.
+        """
+        self._look()
+        return self._sent
+
+    def is_all_there(self) -> bool:
+        """Whether the store holds what the folder does, were it sent now."""
+        return self.there() is not None and self._sent == self._as_it_is_there(read_manifest(self._folder), True)
+
+    def _look(self) -> None:
+        """What the store holds already, from an earlier writer of this run."""
+        self._sent = manifest_in(self._store)
+        self._asked = True
+        if self._sent is None:
+            return
+        for table, entry in self._sent.tables.items():
+            self._numbers.update({(table, worker): count for worker, count in entry.segments.items()})
+            self._files.update(f"{table}/{file.path}" for file in entry.parquet)
+
+    def _send_segments(self, table: str, worker: str, entry: TableEntry, count: int, ended: bool) -> None:
+        known = self._numbers.get((table, worker), 0)
+        for number in range(max(known, entry.replaced.get(worker, 0)), count):
+            segment = segment_file(self._folder / table / worker, number)
+            if not (ended or number < count - 1 or _is_sealed(segment)):
+                break
+            there = segment_file(self._store / table / worker, number)
+            if segment.exists():  # else it is lost, which must not keep the others here; readers will say so
+                there.take(segment)
+                log_file(there).take(log_file(segment))
+            self._numbers[table, worker] = number + 1
+
+    def _send_parquet(self, table: str, entry: TableEntry) -> None:
+        for file in entry.parquet:
+            name = f"{table}/{file.path}"
+            if name not in self._files:
+                (self._store / name).take(self._folder / name)
+                self._files.add(name)
+
+    def _as_it_is_there(self, manifest: Manifest, ended: bool) -> Manifest:
+        """The manifest, counting only what was sent."""
+        tables: dict[str, TableEntry] = {}
+        for table, entry in manifest.tables.items():
+            counts = {
+                worker: max(self._numbers.get((table, worker), 0), entry.replaced.get(worker, 0))
+                for worker in entry.segments
+            }
+            if entry.parquet or any(counts.values()):
+                tables[table] = replace(entry, segments=counts)
+        return replace(manifest, tables=tables, complete=manifest.complete and ended)
+
+    def _remove_replaced(self, before: Manifest, now: Manifest) -> None:
+        """Remove from the store what the manifest named before and names no more."""
+        kept = set(_names(now))
+        gone = [name for name in _names(before) if name not in kept]
+        self._store.remove_below(gone)
+        self._files.difference_update(gone)
+
+    def _clear_folder(self, there: Manifest) -> None:
+        """Remove segments that were sent and won't be made Parquet."""
+        for table, entry in there.tables.items():
+            if is_compactable(table):
+                continue
+            for worker, count in entry.segments.items():
+                for number in range(count - 1, -1, -1):
+                    segment = segment_file(self._folder / table / worker, number)
+                    if not segment.exists():
+                        break
+                    segment.unlink()
+                    log_file(segment).unlink(missing_ok=True)
+
+
+def manifest_in(store: RemotePath) -> Manifest | None:
+    """The manifest of a run in a store; None when there is no run.
+
+    Raises:
+        StoreError: It can't be read.
+    """
+    try:
+        return read_manifest(store)
+    except FileNotFoundError:
+        return None
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"Can't read {store.url!r}: {error.strerror or error}.") from error
+
+
+def _names(manifest: Manifest) -> Iterator[str]:
+    """Every file that a manifest counts, by its path in the run."""
+    for table, entry in manifest.tables.items():
+        for worker, count in entry.segments.items():
+            for number in range(entry.replaced.get(worker, 0), count):
+                for ending in ("arrow", "log"):
+                    yield f"{table}/{worker}/seg-{number:06d}.{ending}"
+        for file in entry.parquet:
+            yield f"{table}/{file.path}"
+
+
+def _is_sealed(segment: Path) -> bool:
+    return read_commit_log(log_file(segment), segment).sealed is not None
