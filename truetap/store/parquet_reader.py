@@ -156,7 +156,7 @@ class ParquetSource:
                     raise DamagedRunError(f"{problem}. Restore the file from a copy; verify() lists all damage.")
                 self._check = False
             try:
-                self._check_places()
+                check_places(self.path, self.entry)
                 check_footer(self.path)  # before Arrow makes types of the schema in it
                 self._file = pq.ParquetFile(self.path, memory_map=True)
                 if self._file.metadata.num_rows != self.entry.rows:
@@ -164,12 +164,6 @@ class ParquetSource:
             except _NOT_PARQUET as error:
                 raise self._damaged(error) from error
         return self._file
-
-    def _check_places(self) -> None:
-        plain_size(self.path)
-        if self.entry.part is not None:
-            check_folder(self.path.parent.parent)
-            check_folder(self.path.parent)
 
     def _decode_run(self, number: int, columns: Sequence[str] | None) -> pa.RecordBatch:
         per_run = self.entry.run_rows // self.entry.group_rows
@@ -252,9 +246,23 @@ class ParquetSource:
         )
 
 
+def check_places(path: Path, entry: ParquetFile) -> None:
+    """Return when neither the file nor a folder of its part is a link.
+
+    Raises:
+        StoreError: One is.
+        OSError: The file is missing.
+    """
+    plain_size(path)
+    if entry.part is not None:
+        check_folder(path.parent.parent)
+        check_folder(path.parent)
+
+
 def problems_of(path: Path, entry: ParquetFile, *, quick: bool = False) -> list[Problem]:
     """What is wrong with a Parquet file, told from its size and, unless `quick`, its checksum."""
     try:
+        check_places(path, entry)
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size != entry.bytes:
