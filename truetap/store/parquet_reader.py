@@ -223,8 +223,13 @@ class ParquetSource:
 
     def _whole_runs(self) -> list[_Stretch]:
         size, rows = self.entry.run_rows, self.entry.rows
-        if rows // size > _FEW_RUNS and rows // size > (on_disk := plain_size(self.path)) // _SMALLEST_RUN:
-            raise self._damaged(ValueError(f"{rows:,} rows in runs of {size:,} can't be in {on_disk:,} bytes"))
+        if rows // size > _FEW_RUNS:
+            try:
+                on_disk = plain_size(self.path)
+            except FileNotFoundError as error:
+                raise self._damaged(error) from error
+            if rows // size > on_disk // _SMALLEST_RUN:
+                raise self._damaged(ValueError(f"{rows:,} rows in runs of {size:,} can't be in {on_disk:,} bytes"))
         starts = range(0, rows, size)
         return [_Stretch(run, 0, min(size, rows - start), self.entry.part) for run, start in enumerate(starts)]
 
