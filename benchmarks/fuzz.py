@@ -39,14 +39,14 @@ from _measure import facts, table, write_section  # noqa: E402
 RESULTS = Path(__file__).with_name("RESULTS.md")
 CORPUS = ROOT / "tests/fuzz/corpus"
 COUNTS = {  # how many inputs each reader gets: about as long as they take
-    "query": 200_000,
-    "manifest": 300_000,
+    "query": 250_000,
+    "manifest": 150_000,
     "parquet": 100_000,
     "segment": 200_000,
-    "commit log": 210_000,
-    "sql": 5_000,
-    "run": 2_000,
-    "report": 1_000,
+    "commit log": 300_000,
+    "sql": 2_000,
+    "run": 1_000,
+    "report": 500,
 }
 LONGEST = 60.0  # seconds for one input, on a machine that does other things too
 MEMORY = 1 << 30  # that a reader may ask for beyond what it holds when it begins

@@ -6,7 +6,8 @@ A tiny model trains on batches of one sample, 5,000 steps an epoch, with `tt.Out
 a layer and a gradient on every 100th; then the same steps without a recorder, in a process of its own, for what Keras
 and its backend keep by themselves. After each epoch the process looks at itself. The slope is that of a line through
 the second half by least squares, with its standard error; the first half is for caches and pools to fill. At last the
-run is opened, and its rows are counted and read. Takes minutes to an hour; `nice -n 19` leaves the machine to others.
+run is opened, and its rows are counted and read. Memory is counted without the pages of files. Takes minutes to an
+hour; `nice -n 19` leaves the machine to others.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ SHOWN = 10  # lines of the table
 
 def look(folder: Path) -> dict[str, float]:
     """This process and the run, now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    status = Path("/proc/self/status").read_text().splitlines()
+    own = next(line for line in status if line.startswith("RssAnon:"))  # not the pages of files, which come and go
     files = [entry.stat().st_size for entry in folder.rglob("*") if entry.is_file()] if folder.exists() else []
     return {
-        "memory": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        "memory": int(own.split()[1]) / 2**10,
         "handles": len(os.listdir("/proc/self/fd")),
         "threads": threading.active_count(),
         "files": len(files),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from truetap.errors import DamagedRunError
 from truetap.tasks import Hint
 
 __all__ = ["About", "column"]
@@ -61,7 +62,21 @@ class About:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> About:
-        """The inverse of `to_json`; unknown keys of newer versions are passed over."""
+        """The inverse of `to_json`; unknown keys of newer versions are passed over.
+
+        Raises:
+            DamagedRunError: The values aren't of the kinds that `to_json` gives.
+        """
+        try:
+            return cls._from_json(plain)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DamagedRunError(
+                f"A run's metadata 'collect' is not what truetap writes: {error}. Received: {plain!r:.200}. "
+                "Restore manifest.json from a copy; the tables can be read by run.reader and run.sql."
+            ) from error
+
+    @classmethod
+    def _from_json(cls, plain: Mapping[str, Any]) -> About:
         known = {key: value for key, value in plain.items() if key in cls.__dataclass_fields__}
         known["outputs"] = tuple(known.get("outputs", ("",)))
         known["notices"] = tuple(known.get("notices", ()))

@@ -122,7 +122,7 @@ def _bent(value: Any, other: Any, rng: np.random.Generator) -> Any:
                 del value[key]
             case 1 if isinstance(value, dict):
                 value[str(_VALUES[int(rng.integers(len(_VALUES)))])] = copy.deepcopy(value[key])
-            case 1 if len(value) < 100:
+            case 1 if isinstance(value, list) and len(value) < 100:
                 value.append(copy.deepcopy(value[key]))
             case 2:
                 value[key] = copy.deepcopy(deeper)

@@ -72,7 +72,7 @@ def write(path: str, first: int, seed: int, event: int, calm: bool, pipe: Connec
         )
         pipe.send(("state", "writing"))
         for _ in range(rng.randrange(5, 60)):
-            _put(recording, step)
+            put_step(recording, step)
             step += 1
             if rng.random() < 0.1:
                 pipe.send(("put", step, time.monotonic()))
@@ -95,7 +95,9 @@ def write(path: str, first: int, seed: int, event: int, calm: bool, pipe: Connec
             return
 
 
-def _put(recording: Recording, step: int) -> None:
+def put_step(recording: Recording, step: int) -> None:
+    """Hands over the rows of a step for each table."""
+
     def work() -> list[Rows]:
         part = ("train", step // STEPS_PER_EPOCH)
         return [Rows(table, columns_of(table, step), part) for table in TABLES]
@@ -259,30 +261,12 @@ class Killer:
             if session.mark and int(str(reader.metadata.get(f"mark {session.first}", 0))) < session.mark:
                 found.lost += 1
             for table in TABLES:
-                steps = self._steps(reader, table)
+                steps = steps_of(reader, table)
                 found.lost += self._missing(steps)
                 found.late += max(0, session.due() - max([*steps, session.first - 1]) - 1) if table == "samples" else 0
         except (StoreError, AssertionError) as error:
             found.unreadable = f"{type(error).__name__}: {error}"
         return found
-
-    def _steps(self, reader: RunReader, table: str) -> list[int]:
-        """The steps of a table, after each value was compared with what was written."""
-        if table not in reader.tables:
-            return []
-        batches = list(reader.batches(table, check=True))
-        if not batches:
-            return []
-        whole = pa.Table.from_batches(batches)
-        steps = whole.column("step").to_numpy()
-        order = list(dict.fromkeys(steps.tolist()))
-        wanted = [columns_of(table, step) for step in order]
-        for name in whole.column_names:
-            parts = [columns.decode(chunk) for chunk in whole.column(name).chunks]
-            expected = np.concatenate([one[name] for one in wanted])
-            if not np.array_equal(np.concatenate(parts), expected):
-                raise AssertionError(f"column {name!r} of {table!r} is not what was written")
-        return order
 
     def _missing(self, steps: list[int]) -> int:
         """Confirmed steps that aren't there, and any that stand twice."""
@@ -291,3 +275,22 @@ class Killer:
             step not in there for each in self._sessions for step in range(each.first, max(each.first, each.confirmed))
         )
         return missing + len(steps) - len(there)
+
+
+def steps_of(reader: RunReader, table: str) -> list[int]:
+    """The steps of a table, after each value was compared with what was written."""
+    if table not in reader.tables:
+        return []
+    batches = list(reader.batches(table, check=True))
+    if not batches:
+        return []
+    whole = pa.Table.from_batches(batches)
+    steps = whole.column("step").to_numpy()
+    order = list(dict.fromkeys(steps.tolist()))
+    wanted = [columns_of(table, step) for step in order]
+    for name in whole.column_names:
+        parts = [columns.decode(chunk) for chunk in whole.column(name).chunks]
+        expected = np.concatenate([one[name] for one in wanted])
+        if not np.array_equal(np.concatenate(parts), expected):
+            raise AssertionError(f"column {name!r} of {table!r} is not what was written")
+    return order

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
+from truetap.errors import DamagedRunError
+
 __all__ = [
     "ArrayFacts",
     "CallbackFacts",
@@ -332,7 +334,21 @@ class Facts:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Facts:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            DamagedRunError: The values aren't of the kinds that `to_json` gives.
+        """
+        try:
+            return cls._from_json(plain)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DamagedRunError(
+                f"A run's metadata 'facts' is not what truetap writes: {error}. Received: {plain!r:.200}. "
+                "Restore manifest.json from a copy; the tables can be read all the same."
+            ) from error
+
+    @classmethod
+    def _from_json(cls, plain: Mapping[str, Any]) -> Facts:
         fit = plain.get("fit")
         return cls(
             ModelFacts.of(plain["model"]),

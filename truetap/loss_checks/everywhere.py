@@ -117,7 +117,7 @@ def _loaded(path: str, seed: int) -> Array:
     if re.fullmatch(r"\d+(,\d+)*", path):
         return np.random.default_rng(seed).normal(size=tuple(map(int, path.split(",")))).astype(np.float32)
     try:
-        return np.asarray(np.load(path))
+        return np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError) as error:
         raise LossError(f"{path} is no .npy file that can be read, and no shape such as 8,3: {error}") from None
 

@@ -87,6 +87,9 @@ class Files(Protocol):
     def check_folder(self, folder: Place) -> None:
         """Return when this is a folder, or there is nothing; a `StoreError` when it leads elsewhere."""
 
+    def check_file(self, path: Place) -> None:
+        """Return when this is a file; a `StoreError` when it leads elsewhere."""
+
     def size(self, path: Place) -> int:
         """Bytes of a file."""
 
@@ -125,6 +128,10 @@ class LocalFiles:
     def check_folder(self, folder: Place) -> None:
         """Refuses links."""
         check_folder(folder)
+
+    def check_file(self, path: Place) -> None:
+        """Refuses links, pipes and devices."""
+        plain_size(path)
 
     def size(self, path: Place) -> int:
         """Bytes of a file."""

@@ -63,8 +63,7 @@ class WriterLock:
                 # Whoever had it may have removed the file before it was locked here.
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(file), os.stat(self._path)):
-                        os.ftruncate(file, 0)
-                        os.write(file, f"process {self._process} on {socket.gethostname()}".encode())
+                        self._sign(file)
                         return file
                 os.close(file)
                 continue
@@ -72,6 +71,17 @@ class WriterLock:
             with contextlib.suppress(OSError):
                 self._path.unlink()
             return None
+
+    def _sign(self, file: int) -> None:
+        """Say in the file who has it; a disk without room for that has none for a run."""
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, f"process {self._process} on {socket.gethostname()}".encode())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+            os.close(file)
+            raise StoreError(f"Could not write {str(self._path)!r}: {error.strerror or error}.") from error
 
     def _locked(self, file: int, needed: bool) -> bool:
         """Whether the file is locked now; False where there are no locks and none is needed."""

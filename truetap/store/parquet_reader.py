@@ -151,11 +151,8 @@ class ParquetSource:
                     raise DamagedRunError(f"{problem}. Restore the file from a copy; verify() lists all damage.")
                 self._check = False
             try:
-                files = files_of(self.path)
-                if self.entry.part is not None:
-                    files.check_folder(self.path.parent.parent)
-                    files.check_folder(self.path.parent)
-                self._file = files.parquet(self.path, self.entry.bytes, self.entry.crc)
+                check_places(self.path, self.entry)
+                self._file = files_of(self.path).parquet(self.path, self.entry.bytes, self.entry.crc)
                 if self._file.metadata.num_rows != self.entry.rows:
                     raise ValueError(f"{self._file.metadata.num_rows} rows where {self.entry.rows} were written")
             except _NOT_PARQUET as error:
@@ -219,11 +216,13 @@ class ParquetSource:
 
     def _whole_runs(self) -> list[_Stretch]:
         size, rows = self.entry.run_rows, self.entry.rows
-        if (
-            rows // size > _FEW_RUNS
-            and rows // size > (on_disk := files_of(self.path).size(self.path)) // _SMALLEST_RUN
-        ):
-            raise self._damaged(ValueError(f"{rows:,} rows in runs of {size:,} can't be in {on_disk:,} bytes"))
+        if rows // size > _FEW_RUNS:
+            try:
+                on_disk = files_of(self.path).size(self.path)
+            except FileNotFoundError as error:
+                raise self._damaged(error) from error
+            if rows // size > on_disk // _SMALLEST_RUN:
+                raise self._damaged(ValueError(f"{rows:,} rows in runs of {size:,} can't be in {on_disk:,} bytes"))
         starts = range(0, rows, size)
         return [_Stretch(run, 0, min(size, rows - start), self.entry.part) for run, start in enumerate(starts)]
 
@@ -247,10 +246,25 @@ class ParquetSource:
         )
 
 
+def check_places(path: Place, entry: ParquetFile) -> None:
+    """Return when neither the file nor a folder of its part is a link.
+
+    Raises:
+        StoreError: One is.
+        OSError: The file is missing.
+    """
+    files = files_of(path)
+    files.check_file(path)
+    if entry.part is not None:
+        files.check_folder(path.parent.parent)
+        files.check_folder(path.parent)
+
+
 def problems_of(path: Place, entry: ParquetFile, *, quick: bool = False) -> list[Problem]:
     """What is wrong with a Parquet file, told from its size and, unless `quick`, its checksum."""
     files = files_of(path)
     try:
+        check_places(path, entry)
         size = files.size(path)
         if size != entry.bytes:
             return [damage(path, min(size, entry.bytes), f"the file has {size} bytes, it had {entry.bytes}")]

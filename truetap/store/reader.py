@@ -18,7 +18,7 @@ from truetap.store.batches import Batches
 from truetap.store.lookup import rows_where
 from truetap.store.manifest import JSON, ParquetFile, read_manifest
 from truetap.store.nearby import whereabouts
-from truetap.store.parquet_reader import ParquetSource
+from truetap.store.parquet_reader import ParquetSource, check_places
 from truetap.store.place import place_of
 from truetap.store.problem import Problem
 from truetap.store.verify import verify_table
@@ -151,6 +151,8 @@ class RunReader:
         """
 
         def use(view: TableView) -> tuple[list[str], Batches]:
+            for file in view.entry.parquet:  # who is told the paths opens them
+                check_places(view.folder / file.path, file)
             return [str(view.folder / file.path) for file in view.entry.parquet], Batches(view.segments())
 
         return self._look(table, use)

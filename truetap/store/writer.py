@@ -203,9 +203,14 @@ class RunWriter:
             StoreError: It isn't JSON, the file system refuses, or the run is closed.
         """
         self._check_open()
-        merged = {**self._manifest.metadata, **checked_metadata(metadata)}
-        self._manifest = replace(self._manifest, metadata=merged)
-        self._write_manifest()
+        before = self._manifest
+        merged = {**before.metadata, **checked_metadata(metadata)}
+        self._manifest = replace(before, metadata=merged)
+        try:
+            self._write_manifest()
+        except BaseException:
+            self._manifest = before  # or what can't be written would keep every later manifest from it
+            raise
 
     def close(self, *, complete: bool = True, compact: bool = False) -> None:
         """Commit everything, finish the files and the manifest. Closing again does nothing.

@@ -198,6 +198,9 @@ class RemoteFiles:
     def check_folder(self, folder: Place) -> None:
         """Stores have no links."""
 
+    def check_file(self, path: Place) -> None:
+        """Stores have no links."""
+
     def size(self, path: Place) -> int:
         """Bytes of a file."""
         return int(_remote(path).info()["size"])
