@@ -7,6 +7,7 @@ request for each range that is read; ranges that are asked for together are fetc
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import importlib
 import posixpath
@@ -197,6 +198,20 @@ class RemoteFiles:
     def size(self, path: Place) -> int:
         """Bytes of a file."""
         return int(_remote(path).info()["size"])
+
+    def total(self, folder: Place) -> int:
+        """Bytes of all files below a folder."""
+        place = _remote(folder)
+        try:
+            return int(place.ask(place.filesystem.du, place.path))
+        except FileNotFoundError:
+            return 0
+
+    def written(self, path: Place) -> float:
+        """When a file was written, in seconds since 1970."""
+        place = _remote(path)
+        when: datetime.datetime = place.ask(place.filesystem.modified, place.path)
+        return when.timestamp()
 
     def stamp(self, path: Place) -> tuple[object, ...]:
         """What the store says of a file's version, or else its time and size."""
