@@ -91,7 +91,7 @@ def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["nowhere://bucket/run", "no+where://b", "nowhere:/b/x"])
 def test_urls_that_lead_nowhere_are_refused(url: str) -> None:
     for opened in (RunWriter, RunReader):
-        with pytest.raises(StoreError, match=r"fsspec can't reach this URL") as caught:
+        with pytest.raises(StoreError, match=r"fsspec can't reach this URL|A URL has two slashes") as caught:
             opened(url)
         assert repr(url) in str(caught.value)
 

@@ -245,7 +245,12 @@ def connected(url: str, options: Mapping[str, Any] | None = None) -> RemotePath:
     Raises:
         StoreError: A package is missing, there is no such protocol, or the options fit no filesystem.
     """
-    protocol = url.partition(":")[0].lower()
+    protocol, _, rest = url.partition(":")
+    protocol = protocol.lower()
+    if not rest.startswith("//"):
+        raise StoreError(
+            f"A URL has two slashes. Received: {url!r}. Expected: {protocol + '://' + rest.lstrip('/')!r}."
+        )
     extra = _EXTRAS.get(protocol, "s3")
     try:
         fsspec = importlib.import_module("fsspec.core")
