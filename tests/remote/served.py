@@ -28,20 +28,15 @@ class Store:
     Attributes:
         gate: What stands before the server.
         bucket: Name of a bucket of the test's own.
-        direct: The server's own URL, which the gate doesn't count.
+        filesystem: Straight to the server, without caches; the gate doesn't count it.
     """
 
     gate: Gate
     bucket: str
-    direct: str
+    filesystem: s3fs.S3FileSystem
 
     def url(self, name: str = "run") -> str:
         return f"s3://{self.bucket}/{name}"
-
-    @property
-    def filesystem(self) -> s3fs.S3FileSystem:
-        """Straight to the server, without caches."""
-        return s3fs.S3FileSystem(endpoint_url=self.direct, use_listings_cache=False, skip_instance_cache=True)
 
     def keys(self, name: str = "run") -> list[str]:
         """The objects of a run, relative to it."""
@@ -74,7 +69,8 @@ def store(server: tuple[str, int], gate: Gate, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setitem(conf, "s3", {"endpoint_url": gate.url, "config_kwargs": {"retries": {"max_attempts": 1}}})
     monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", gate.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = Store(gate, f"bucket-{next(_NUMBERS)}", "http://{}:{}".format(*server))
+    straight = s3fs.S3FileSystem(endpoint_url="http://{}:{}".format(*server), use_listings_cache=False)
+    made = Store(gate, f"bucket-{next(_NUMBERS)}", straight)
     made.filesystem.mkdir(made.bucket)
     gate.turn("open")
     yield made
