@@ -41,8 +41,8 @@ def upload(
 
     Raises:
         RunExistsError: There is another run at the URL, or another writes to it.
-        StoreError: There is no run at `path`, someone writes to it, or the store refuses; what was sent stays there, and
-            the same call goes on.
+        StoreError: There is no run at `path`, someone writes to it, or the store refuses; what was sent stays there,
+            and the same call goes on.
 
     Example:
         >>> tt.upload("runs/mnist", "s3://bucket/mnist")  # doctest: +SKIP

@@ -14,7 +14,7 @@ from tests.store.recorded import assert_rows, part, sample_rows
 from truetap.errors import StoreError
 from truetap.store import Recording, Rows, RunReader
 
-from .conftest import Store
+from .served import Store
 
 
 def recorded(path: Path, steps: int, size: int = 8, *, compact: bool = True) -> None:

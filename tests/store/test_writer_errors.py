@@ -88,10 +88,10 @@ def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/run", "gs://b", "memory://x", "file:///tmp/x", "abfs:/b/x"])
-def test_urls_are_refused(url: str) -> None:
+@pytest.mark.parametrize("url", ["nowhere://bucket/run", "no+where://b", "nowhere:/b/x"])
+def test_urls_that_lead_nowhere_are_refused(url: str) -> None:
     for opened in (RunWriter, RunReader):
-        with pytest.raises(StoreError, match=r"Object stores and other URLs are not supported yet") as caught:
+        with pytest.raises(StoreError, match=r"fsspec can't reach this URL|A URL has two slashes") as caught:
             opened(url)
         assert repr(url) in str(caught.value)
 

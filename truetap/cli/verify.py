@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -36,7 +35,7 @@ def verify(run: str, as_json: bool) -> None:
       truetap verify runs/mnist --json
     """
     opened = open_run(run)
-    sizes = {table: _bytes(Path(run) / table) for table in opened.tables}
+    sizes = {table: opened.reader.bytes_of(table) for table in opened.tables}
     try:
         with working(f"Checking {size_words(sum(sizes.values()))} of {run}"):
             problems = opened.verify()
@@ -67,8 +66,3 @@ def _tell(opened: Run, problems: list[Problem], rows: dict[str, int], sizes: dic
         show(words(last, "bold red" if damaged else "bold green"))
     else:
         click.echo(plain("\n".join([*(text for text, _ in said), last])))
-
-
-def _bytes(folder: Path) -> int:
-    """What the files of a table take on disk; those that a writer moves meanwhile may be missed."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -14,7 +14,6 @@ database keeps equal points once. Its status says whether the record had ended.
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,6 +35,8 @@ from truetap.exporting.page import report_page
 from truetap.exporting.ranked import Listed, listed
 from truetap.exporting.series import Curve, begun, by_epoch, by_step
 from truetap.rules import Report
+from truetap.store.files import files_of
+from truetap.store.layout import MANIFEST
 
 __all__ = ["write"]
 
@@ -109,7 +110,12 @@ def _name(chosen: Chosen) -> str:
 
 def _ended(chosen: Chosen) -> int:
     """When the record ended: when its manifest was written last."""
-    return _milliseconds(max(begun(chosen), os.stat(Path(chosen.run.path) / "manifest.json").st_mtime))
+    return _milliseconds(max(begun(chosen), _written(chosen)))
+
+
+def _written(chosen: Chosen) -> float:
+    place = chosen.moment.reader.path
+    return files_of(place).written(place / MANIFEST)
 
 
 def _milliseconds(seconds: float) -> int:

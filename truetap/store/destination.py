@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from truetap.errors import StoreError
 from truetap.store.place import AnyPlace
 
 __all__ = ["Destination", "Upload"]
@@ -33,6 +34,13 @@ class Upload:
     spool: str | os.PathLike[str] | None = None
     seconds: float = 30.0
     patience: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0 or not self.patience >= 0:
+            raise StoreError(
+                "Rows are sent to a store after some seconds, and closing waits for it with some patience. Received: "
+                f"seconds={self.seconds!r}, patience={self.patience!r}. Expected: more than 0, and 0 or more."
+            )
 
 
 class Destination:

@@ -93,8 +93,14 @@ class Files(Protocol):
     def size(self, path: Place) -> int:
         """Bytes of a file."""
 
+    def total(self, folder: Place) -> int:
+        """Bytes of all files below a folder; those that a writer moves meanwhile may be missed."""
+
     def stamp(self, path: Place) -> tuple[object, ...]:
         """Something that changes when a file is replaced."""
+
+    def written(self, path: Place) -> float:
+        """When a file was written, in seconds since 1970."""
 
     def open(self, path: Place) -> AbstractContextManager[OpenFile]:
         """A file, opened to read ranges of it."""
@@ -136,6 +142,14 @@ class LocalFiles:
     def size(self, path: Place) -> int:
         """Bytes of a file."""
         return plain_size(path)
+
+    def total(self, folder: Place) -> int:
+        """Bytes of all files below a folder."""
+        return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+
+    def written(self, path: Place) -> float:
+        """When a file was written, in seconds since 1970."""
+        return os.stat(path).st_mtime
 
     def stamp(self, path: Place) -> tuple[object, ...]:
         """When it was written, its size, and which file it is."""

@@ -33,7 +33,9 @@ def place_of(path: str | os.PathLike[str], storage_options: Mapping[str, Any] | 
         return path
     text = os.fspath(path)
     if is_url(text) and not text.startswith(_HERE):
-        return being_sent(text.rstrip("/")) or connected(text, storage_options)
+        place = connected(text, storage_options)
+        sent = being_sent(place.url)
+        return sent if sent is not None and (not storage_options or sent.filesystem == place.filesystem) else place
     if storage_options:
         raise StoreError(
             f"storage_options= are for stores. Received: {text!r}, a path on this machine. Expected: a URL such as "

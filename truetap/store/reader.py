@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from truetap.errors import DamagedRunError, StoreError, near_names
 from truetap.store.batches import Batches
+from truetap.store.files import files_of
 from truetap.store.lookup import rows_where
 from truetap.store.manifest import JSON, ParquetFile, read_manifest
 from truetap.store.nearby import whereabouts
@@ -156,6 +157,10 @@ class RunReader:
             return [str(view.folder / file.path) for file in view.entry.parquet], Batches(view.segments())
 
         return self._look(table, use)
+
+    def bytes_of(self, table: str) -> int:
+        """What the files of a table take; those that a writer moves meanwhile may be missed."""
+        return files_of(self.path).total(self.path / table)
 
     def parquet_files(self) -> list[tuple[str, ParquetFile]]:
         """The Parquet files of all tables as the manifest tells of them now, each with its table."""

@@ -127,6 +127,7 @@ class Recording:
             upload=upload,
         )
         self.path = self._writer.path
+        self._asked_for = path
         self.error: BaseException | None = None
         self._compact = compact
         self._gather_bytes = gather_bytes
@@ -242,7 +243,7 @@ class Recording:
         if wait or not compact or self.error is not None:
             self._compact_now(compact and self.error is None)
         else:
-            in_background(self._writer.place, self._compact_behind)
+            in_background(self._asked_for, self._compact_behind)
 
     def _compact_now(self, compact: bool) -> None:
         try:

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Callable
 
 from truetap.errors import RunExistsError, StoreError
 from truetap.store.lock import LOCK
@@ -56,8 +57,8 @@ class Claim:
                 if not over and not self.is_ours():
                     raise RunExistsError(
                         f"Someone has begun to write a run at {self._run.url!r}: {self._who()}. It is left as it is. "
-                        "If that has ended, go on in its place with resume=True (append=True of a RunWriter), or remove "
-                        f"{self._object.url!r}; else write to another URL."
+                        "If that has ended, go on in its place with resume=True (append=True of a RunWriter), or "
+                        f"remove {self._object.url!r}; else write to another URL."
                     ) from None
                 self._object.write(self._content())
         except StoreError:
@@ -65,18 +66,24 @@ class Claim:
         except OSError as error:
             raise StoreError(f"Can't write to {self._run.url!r}: {error.strerror or error}.") from error
 
-    def check(self) -> None:
+    def check(self, is_unchanged: Callable[[], bool]) -> None:
         """Make sure that nobody has taken it.
 
+        Args:
+            is_unchanged: Whether the run in the store is as this writer left it; asked when nobody has the right.
+
         Raises:
-            RunExistsError: Someone has.
+            RunExistsError: Someone has, or had.
             OSError: It can't be told.
         """
-        if not self.is_ours():
-            raise RunExistsError(
-                f"The run at {self._run.url!r} is being written by another: {self._who()}. Nothing more is sent there "
-                "from here."
-            )
+        told = self._told()
+        if told.get("token") == self._token:
+            return
+        if not told and is_unchanged():  # the object was removed, as old ones are in some stores
+            self.take(over=False)
+            return
+        who = "was gone on with by another" if not told else f"is being written by another: {self._who()}"
+        raise RunExistsError(f"The run at {self._run.url!r} {who}. Nothing more is sent there from here.")
 
     def is_ours(self) -> bool:
         """Whether it is held under this token."""

@@ -160,8 +160,8 @@ class StoreDestination(Destination):
             if not Sending(self.folder, self._store, claim, clear=False).is_all_there():
                 raise RunExistsError(
                     f"The run at {self._store.url!r} was gone on with elsewhere, and {str(self.spool.folder)!r} holds "
-                    "rows of it that were never sent. Received: both. Expected: one; send these to another URL by `truetap "
-                    f"upload {self.spool.folder} URL`, and remove the folder."
+                    "rows of it that were never sent. Received: both. Expected: one; send these to another URL by "
+                    f"`truetap upload {self.spool.folder} URL`, and remove the folder."
                 )
             self.spool.remove()  # all of it was sent, and then the process was killed
             self.spool.make()

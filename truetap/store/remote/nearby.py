@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from truetap.errors import near_names
 from truetap.store.layout import MANIFEST
 from truetap.store.remote.path import RemotePath
@@ -23,19 +26,20 @@ def _told(path: RemotePath) -> str:
         if (parent / MANIFEST).exists():
             return f"It is inside a run: open {parent.url!r}."
         parent = parent.parent
-    below = _folders(path)
+    inside = path.listed()
+    below = _folders(path, inside)
     runs = [folder.url for folder in below[:_LOOKED_AT] if (folder / MANIFEST).exists()]
     if runs:
         shown = ", ".join(map(repr, runs[:5]))
         more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
         return f"There are runs below it: {shown}{more}."
-    if below:
+    if inside:
         return f"It holds no {MANIFEST!r}, and neither do its subfolders."
-    beside = [folder.name for folder in _folders(path.parent)]
+    beside = [folder.name for folder in _folders(path.parent, path.parent.listed())]
     if not beside:
         return f"There is no folder in {path.parent.url!r} either: check the bucket and the path."
     return "It doesn't exist. " + near_names(path.name, beside)
 
 
-def _folders(path: RemotePath) -> list[RemotePath]:
-    return [path / entry["name"].rstrip("/").rpartition("/")[2] for entry in path.listed() if entry["type"] != "file"]
+def _folders(path: RemotePath, inside: Sequence[Mapping[str, Any]]) -> list[RemotePath]:
+    return [path / entry["name"].rstrip("/").rpartition("/")[2] for entry in inside if entry["type"] != "file"]

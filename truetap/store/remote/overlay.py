@@ -86,6 +86,11 @@ class OverlayFiles(RemoteFiles):
         here = _overlay(path).here
         return LocalFiles().size(here) if here.exists() else super().size(path)
 
+    def written(self, path: Place) -> float:
+        """When a file was written, in seconds since 1970."""
+        here = _overlay(path).here
+        return LocalFiles().written(here) if here.exists() else super().written(path)
+
     def stamp(self, path: Place) -> tuple[object, ...]:
         """Something that changes when a file is replaced."""
         here = _overlay(path).here

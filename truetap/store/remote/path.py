@@ -7,6 +7,7 @@ request for each range that is read; ranges that are asked for together are fetc
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import importlib
 import posixpath
@@ -205,6 +206,20 @@ class RemoteFiles:
         """Bytes of a file."""
         return int(_remote(path).info()["size"])
 
+    def total(self, folder: Place) -> int:
+        """Bytes of all files below a folder."""
+        place = _remote(folder)
+        try:
+            return int(place.ask(place.filesystem.du, place.path))
+        except FileNotFoundError:
+            return 0
+
+    def written(self, path: Place) -> float:
+        """When a file was written, in seconds since 1970."""
+        place = _remote(path)
+        when: datetime.datetime = place.ask(place.filesystem.modified, place.path)
+        return when.timestamp()
+
     def stamp(self, path: Place) -> tuple[object, ...]:
         """What the store says of a file's version, or else its time and size."""
         info = _remote(path).info()
@@ -238,7 +253,12 @@ def connected(url: str, options: Mapping[str, Any] | None = None) -> RemotePath:
     Raises:
         StoreError: A package is missing, there is no such protocol, or the options fit no filesystem.
     """
-    protocol = url.partition(":")[0].lower()
+    protocol, _, rest = url.partition(":")
+    protocol = protocol.lower()
+    if not rest.startswith("//"):
+        raise StoreError(
+            f"A URL has two slashes. Received: {url!r}. Expected: {protocol + '://' + rest.lstrip('/')!r}."
+        )
     extra = _EXTRAS.get(protocol, "s3")
     try:
         fsspec = importlib.import_module("fsspec.core")

@@ -59,7 +59,7 @@ class Sending:
             self._send_parquet(table, entry)
         there = self._as_it_is_there(manifest, ended)
         if there != self._sent:
-            self._claim.check()
+            self._claim.check(lambda: manifest_in(self._store) == self._sent)
             (self._store / MANIFEST).write(there.to_json().encode())
             before, self._sent = self._sent, there
             if before is not None:

@@ -44,6 +44,7 @@ class Uploader:
         self._pause = 0.0
         self._refusing_since: float | None = None
         self._taken_over: RunExistsError | None = None
+        self._try(ended=False)  # so that others see at once that there is a run
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="truetap-upload", daemon=True)
         self._thread.start()
