@@ -26,7 +26,7 @@ _KINDS = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "c
 _MANY_EDGES = 128  # from here on a binary search is the faster
 
 
-class JaxInStep:
+class JaxInStep(in_step.WholeBatch):
     """See `truetap.backends.protocol.InStep`."""
 
     extremes_keep_nan = True

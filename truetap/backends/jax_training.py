@@ -18,7 +18,6 @@ import numpy as np
 
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.capture.watch import Watch
-from truetap.errors import ModelError
 from truetap.observe import replaced
 
 __all__ = ["JaxTraining", "through", "watched_apply"]
@@ -30,8 +29,6 @@ class JaxTraining:
     exhausted: tuple[type[BaseException], ...] = (StopIteration,)
 
     def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
-        if keras.distribution.distribution() is not None:
-            raise ModelError("Recording under keras.distribution is not supported yet. Expected: no distribution set.")
         kind = MAKERS[phase]
         name = f"{kind}_function"
         inner = getattr(model, f"{kind}_step")
