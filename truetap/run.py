@@ -439,7 +439,9 @@ class Run:
 
         Returns:
             phase, epoch, step, batch, samples, loss (of this step alone), learning_rate, loss_scale,
-            skipped, and `running/<metric>`: what Keras' logs said after the step.
+            skipped, and `running/<metric>`: what Keras' logs said after the step. Of a step that several
+            workers ran together: the samples of all, their losses' mean weighted by samples; the rest as the first
+            worker has it (`run.sql` has the rows of each).
 
         Raises:
             NotRecordedError: There is no such phase.
@@ -467,7 +469,7 @@ class Run:
         """
         tables = self._tables
         self._need(tables, "overhead", "a run of tt.Recorder in which an epoch has ended")
-        whole = tables.whole("overhead")
+        whole = tables.whole("overhead", of_all=True)
         assert whole is not None
         return OverheadSummary.of(whole)
 

@@ -19,6 +19,7 @@ import numpy as np
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.capture.watch import Watch
 from truetap.observe import replaced
+from truetap.store import Worker
 
 __all__ = ["JaxTraining", "through", "watched_apply"]
 
@@ -68,6 +69,11 @@ class JaxTraining:
 
     def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
         return make()
+
+    def worker(self) -> Worker:
+        if not jax.distributed.is_initialized():  # asking how many there are would start JAX, for one process
+            return Worker()
+        return Worker(jax.process_index(), jax.process_count())
 
     def snapshot(self, variable: Any) -> Any:
         return np.array(variable.value)

@@ -18,9 +18,10 @@ from truetap.backends.keras_private import compiled_losses
 from truetap.capture.replicas import ROWS, Shards
 from truetap.capture.watch import inputs_of
 from truetap.observe import replaced
+from truetap.store import Worker
 from truetap.structure import leaves
 
-__all__ = ["alone", "from_all_replicas", "shards"]
+__all__ = ["alone", "from_all_replicas", "shards", "worker"]
 
 _HOOKS = ("compute_loss", "compute_metrics", "call", "apply", "_flat_losses", "build")
 
@@ -80,6 +81,15 @@ def from_all_replicas(
 def shards(extras: dict[str, Any]) -> dict[str, Any]:
     """Extras as a feed takes them, of one replica or of several."""
     return {name: Shards(value) if isinstance(value, tuple) else value for name, value in extras.items()}
+
+
+def worker() -> Worker:
+    """Which of the workers of a cluster this process is, as TF_CONFIG says it; alone without one."""
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    cluster = resolver.cluster_spec().as_dict()
+    trained_by = [(kind, number) for kind in ("chief", "worker") for number in range(len(cluster.get(kind, ())))]
+    own = (resolver.task_type, resolver.task_id)
+    return Worker(trained_by.index(own), len(trained_by)) if own in trained_by else Worker()
 
 
 def _hooks(owners: list[Any]) -> list[dict[str, Any]]:

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from truetap.backends.keras_private import build_from, layers_built
-from truetap.backends.tensorflow_replicas import alone, from_all_replicas, shards
+from truetap.backends.tensorflow_replicas import alone, from_all_replicas, shards, worker
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.errors import ModelError
 from truetap.observe import replaced
+from truetap.store import Worker
 
 __all__ = ["TensorFlowTraining", "through"]
 
@@ -103,6 +104,9 @@ class TensorFlowTraining:
             return made(iterator)
 
         return function
+
+    def worker(self) -> Worker:
+        return worker()
 
     def snapshot(self, variable: Any) -> Any:
         return np.array(variable)

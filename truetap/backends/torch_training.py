@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.observe import replaced
+from truetap.store import Worker
 
 __all__ = ["TorchTraining", "through"]
 
@@ -46,6 +49,12 @@ class TorchTraining:
 
     def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
         return make()
+
+    def worker(self) -> Worker:
+        distributed = torch.distributed
+        if not distributed.is_available() or not distributed.is_initialized():
+            return Worker()
+        return Worker(distributed.get_rank(), distributed.get_world_size())
 
     def snapshot(self, variable: Any) -> Any:
         return variable.value.detach().clone()

@@ -196,17 +196,26 @@ class Book:
             reader = RunReader(self.path)
         except StoreError:
             return  # there is none; what else may be there is told when it is written to
+        worker = training().worker()
+        if worker.size == reader.workers and worker.rank in reader.absent:
+            return  # others of this training have begun
         if not resume:
             raise RunExistsError(
                 f"There is a run at {self.path!r} already, created {reader.created}; it is left as it is. Record to "
                 "another path, go on in it with resume=True, read it with truetap.open(…), or delete the folder first."
             )
-        self.clock, self.last_epoch = clock_of(reader)
+        self.clock, self.last_epoch = clock_of(reader, worker.rank)
 
     def start(self, model: Any) -> None:
         """Begins to write."""
         try:
-            self.recording = Recording(self.path, metadata=self._metadata(model), append=self._append, **self._options)
+            self.recording = Recording(
+                self.path,
+                metadata=self._metadata(model),
+                append=self._append,
+                worker=training().worker(),
+                **self._options,
+            )
         except StoreError as error:
             self._trouble(error)
             return

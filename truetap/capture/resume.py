@@ -10,11 +10,11 @@ from truetap.store import RunReader
 __all__ = ["clock_of"]
 
 
-def clock_of(reader: RunReader) -> tuple[Clock, int]:
-    """The clock of a run, and its last trained epoch (-1 for none)."""
+def clock_of(reader: RunReader, worker: int = 0) -> tuple[Clock, int]:
+    """The clock of a run's worker, and its last trained epoch (-1 for none)."""
     last: dict[str, tuple[int, int]] = {}
     if "scalars" in reader.tables:
-        for batch in reader.batches("scalars"):
+        for batch in reader.batches("scalars", worker=worker):
             for phase in pc.unique(batch.column("phase")).to_pylist():
                 rows = batch.filter(pc.equal(batch.column("phase"), phase))
                 step, epoch = (int(pc.max(rows.column(name)).as_py()) for name in ("step", "epoch"))

@@ -76,10 +76,17 @@ class Tables:
         return table in self.reader.tables
 
     def batches(self, table: str) -> Batches:
-        """All batches of a table; none when there is no such table."""
+        """All batches of a table; none when there is no such table. Of steps that several workers ran, see `_read`."""
         if table not in self._batches:
-            self._batches[table] = self.reader.batches(table) if table in self else Batches([])
+            self._batches[table] = self._read(table) if table in self else Batches([])
         return self._batches[table]
+
+    def _read(self, table: str) -> Batches:
+        """Rows of samples of all workers; of others those of the first, which has them for all: one a step."""
+        batches = self.reader.batches(table)
+        if self.reader.workers == 1 or any("sample_id" in schema.names for schema in batches.schemas()):
+            return batches
+        return self.reader.batches(table, worker=0)
 
     def epochs(self, table: str) -> dict[str, list[int]]:
         """The phases of a table, each with its epochs in order; empty for one without."""
@@ -101,9 +108,14 @@ class Tables:
         """The batches of a table without phases."""
         return Picked([(0, self.batches(table))])
 
-    def whole(self, table: str) -> pa.Table | None:
-        """A small table in memory, or None when there is none or it has no row yet."""
-        batches = self.batches(table)
+    def whole(self, table: str, *, of_all: bool = False) -> pa.Table | None:
+        """A small table in memory, or None when there is none or it has no row yet.
+
+        Args:
+            table: Its name.
+            of_all: Whether rows of all workers are meant.
+        """
+        batches = self.reader.batches(table) if of_all and table in self else self.batches(table)
         if not batches.num_rows:
             return None
         parts = [pa.Table.from_batches([batch]) for batch in batches]

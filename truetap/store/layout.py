@@ -14,14 +14,13 @@ from pathlib import Path
 from truetap.errors import StoreError
 
 MANIFEST = "manifest.json"
-WORKER = "worker-00000"  # the one writer of a run on one machine
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: "C:/" is a path
 _TABLE = re.compile(r"\w[\w.#=@+-]{0,119}")
 _WORKER = re.compile(r"worker-[0-9]{5}")
 _SEGMENT = re.compile(r"seg-([0-9]{6})\.(?:arrow|log)")
 _PHASE = re.compile(r"\w[\w-]{0,59}")
-_PARQUET = re.compile(r"(?:phase=(\w[\w-]{0,59})/epoch=(-?[0-9]{1,10})/)?part-[0-9]{6}\.parquet")
+_PARQUET = re.compile(r"(?:phase=(\w[\w-]{0,59})/epoch=(-?[0-9]{1,10})/)?part-(?:w([0-9]{5})-)?[0-9]{6}\.parquet")
 
 
 def local_path(path: str | os.PathLike[str]) -> Path:
@@ -90,10 +89,16 @@ def is_phase(name: str) -> bool:
     return bool(_PHASE.fullmatch(name))
 
 
-def parquet_path(number: int, part: tuple[str, int] | None) -> str:
-    """Where a Parquet file lies in its table's folder: in Hive folders when it is of one part."""
+def parquet_path(number: int, part: tuple[str, int] | None, rank: int = 0) -> str:
+    """Where a worker's Parquet file lies in its table's folder: in Hive folders when it is of one part."""
     folder = f"phase={part[0]}/epoch={part[1]}/" if part else ""
-    return f"{folder}part-{number:06d}.parquet"
+    return f"{folder}part-{f'w{rank:05d}-' if rank else ''}{number:06d}.parquet"
+
+
+def rank_of(path: str) -> int:
+    """The rank of the worker whose Parquet file has this path."""
+    match = _PARQUET.fullmatch(path)
+    return int(match[3]) if match and match[3] else 0
 
 
 def is_parquet(path: str) -> bool:

@@ -19,9 +19,10 @@ from truetap.store.lookup import rows_where
 from truetap.store.manifest import JSON, ParquetFile, read_manifest
 from truetap.store.nearby import whereabouts
 from truetap.store.parquet_reader import ParquetSource
-from truetap.store.problem import Problem
+from truetap.store.problem import Problem, uncommitted
 from truetap.store.verify import verify_table
 from truetap.store.view import Found, TableView, look
+from truetap.store.worker import Worker
 
 _MOST_KEPT_OPEN = 1000
 
@@ -73,6 +74,16 @@ class RunReader:
         return self._manifest.complete
 
     @property
+    def workers(self) -> int:
+        """How many processes wrote, or write, the run."""
+        return self._manifest.worker.size
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """The ranks of the workers that have not begun."""
+        return self._manifest.absent
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables begun when the run was opened."""
         return tuple(self._manifest.tables)
@@ -85,6 +96,7 @@ class RunReader:
         epoch: int | None = None,
         columns: Sequence[str] | None = None,
         check: bool = False,
+        worker: int | None = None,
     ) -> Batches:
         """The batches of a table committed by now, each read when it is asked for.
 
@@ -99,6 +111,7 @@ class RunReader:
             columns: Names of the columns to read; all by default. `Batches.select` chooses later.
             check: Whether to raise for any damage, and to compare each batch with its checksum
                 before it is handed out.
+            worker: Only what the worker of this rank wrote.
 
         Returns:
             A sequence of record batches, whose schemas may differ; a worker's are in the order written.
@@ -112,7 +125,8 @@ class RunReader:
         def use(view: TableView) -> Batches:
             if check:
                 self._refuse(table, view.damage())
-            return Batches([*view.parquet(check=check), *view.segments(check=check)], columns=columns)
+            own = view if worker is None else view.of_worker(worker)
+            return Batches([*own.parquet(check=check), *own.segments(check=check)], columns=columns)
 
         found = self._look(table, use)
         return found if phase is None and epoch is None else found.of_part(phase, epoch)
@@ -219,7 +233,9 @@ class RunReader:
         Raises:
             StoreError: A file can't be read.
         """
-        return [
+        files = [self.path / Worker(rank).manifest for rank in self.absent]
+        found = [uncommitted(file, 0, f"of {self.workers} workers this one has not begun") for file in files]
+        return found + [
             problem
             for table in self.tables
             for problem in self._look(table, lambda view: list(verify_table(view.folder, view.entry)))

@@ -25,6 +25,7 @@ from truetap.store.background import in_background
 from truetap.store.manifest import JSON, checked_metadata
 from truetap.store.rows import RowGatherer, Rows, Together, Work, measured
 from truetap.store.work_queue import Item, WorkQueue
+from truetap.store.worker import ALONE, Worker
 from truetap.store.writer import RunWriter
 
 __all__ = ["Overhead", "Recording", "Rows", "Work"]
@@ -73,6 +74,7 @@ class Recording:
         segment_bytes: Size after which a file is finished and the next one begun.
         gather_bytes: Rows of a table are gathered to this size before they are written.
         compact: Whether `close` turns small tables into Parquet files.
+        worker: Which of several processes that write the same run this is.
 
     Attributes:
         path: The run's folder.
@@ -104,13 +106,16 @@ class Recording:
         segment_bytes: int = 256 << 20,
         gather_bytes: int = 1 << 20,
         compact: bool = True,
+        worker: Worker = ALONE,
     ) -> None:
         if when_full not in ("block", "drop"):
             raise StoreError(
                 f"when_full says what to do with a full queue. Received: {when_full!r}. Expected: 'block' or 'drop'."
             )
         # What is gathered here need not be gathered again there.
-        self._writer = RunWriter(path, metadata=metadata, append=append, segment_bytes=segment_bytes, gather_bytes=0)
+        self._writer = RunWriter(
+            path, metadata=metadata, append=append, segment_bytes=segment_bytes, gather_bytes=0, worker=worker
+        )
         self.path = self._writer.path
         self.error: BaseException | None = None
         self._compact = compact

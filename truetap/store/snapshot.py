@@ -57,17 +57,18 @@ def take_snapshot(path: Path) -> Snapshot:
         raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
 
 
-def live_snapshots(table: Path, entry: TableEntry) -> list[Snapshot]:
-    """All segments in a table's folder whose rows no Parquet file has taken over, in order.
+def live_snapshots(table: Path, entry: TableEntry, worker: str | None = None) -> list[Snapshot]:
+    """All segments in a table's folder whose rows no Parquet file has taken over, in order; or those of one worker.
 
     Raises:
         StoreError: A file is there but can't be read.
     """
     return [
-        take_snapshot(segment_file(worker, number))
-        for worker in worker_folders(table)
-        for number in segment_numbers(worker)
-        if number >= entry.replaced.get(worker.name, 0)
+        take_snapshot(segment_file(folder, number))
+        for folder in worker_folders(table)
+        if worker in (None, folder.name)
+        for number in segment_numbers(folder)
+        if number >= entry.replaced.get(folder.name, 0)
     ]
 
 

@@ -17,13 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 
 from truetap.errors import StoreError
 from truetap.store.background import wait_for
 from truetap.store.compaction import compacted_tables
-from truetap.store.folder import RunFolder, cannot_create
-from truetap.store.layout import WORKER, check_table, local_path, segment_numbers
+from truetap.store.folder import RunFolder, cannot_create, first_worker
+from truetap.store.layout import check_table, local_path, segment_numbers
 from truetap.store.leftovers import remove_leftovers
 from truetap.store.manifest import (
     JSON,
@@ -34,6 +35,7 @@ from truetap.store.manifest import (
     writer_version,
 )
 from truetap.store.table import TableWriter
+from truetap.store.worker import ALONE, Worker
 
 
 class RunWriter:
@@ -50,6 +52,8 @@ class RunWriter:
         append: Whether to go on in the run that the folder holds, if it holds one. No file of it is
             changed; its metadata are kept, and those given now are added. It isn't `complete` again
             before it is closed.
+        worker: Which of several processes that write the same run this is; every table then has a column
+            `worker`, int32. By default it is the only one, or, of a run that goes on, its first.
 
     Raises:
         RunExistsError: The folder holds a run and `append` is False, or other files.
@@ -76,8 +80,10 @@ class RunWriter:
         gather_bytes: int = 1 << 20,
         flush_seconds: float = 1.0,
         append: bool = False,
+        worker: Worker | None = None,
     ) -> None:
         self.path = local_path(path)
+        self._rank = worker.rank if worker is not None and worker.size > 1 else None
         self._segment_bytes = segment_bytes
         self._gather_bytes = gather_bytes
         self._flush_seconds = flush_seconds
@@ -86,7 +92,8 @@ class RunWriter:
         self._closed = False
         checked = checked_metadata(metadata or {})
         wait_for(self.path)
-        self._folder = RunFolder(self.path, append=append)
+        self._worker = worker or (first_worker(self.path) if append else ALONE)
+        self._folder = RunFolder(self.path, append=append, worker=self._worker)
         try:
             self._manifest = self._begin(self._folder.manifest, checked)
             self._write_manifest()
@@ -109,6 +116,8 @@ class RunWriter:
                 the file system refuses. What was committed before stays readable.
         """
         self._check_open()
+        if self._rank is not None:
+            batch = batch.append_column("worker", pa.array(np.full(len(batch), self._rank, np.int32)))
         writer = self._tables.get(table)
         if writer is None:
             writer = self._begin_table(table)
@@ -228,7 +237,7 @@ class RunWriter:
     def _begin(self, existing: Manifest | None, metadata: Mapping[str, JSON]) -> Manifest:
         if existing is None:
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            return Manifest(created=created, truetap=writer_version(), metadata=metadata)
+            return Manifest(created=created, truetap=writer_version(), metadata=metadata, worker=self._worker)
         remove_leftovers(self.path, existing)
         merged = {**existing.metadata, **metadata}
         return replace(existing, truetap=writer_version(), metadata=merged, complete=False)
@@ -245,7 +254,7 @@ class RunWriter:
         self._write_manifest()
 
     def _begin_table(self, name: str) -> TableWriter:
-        folder = self.path / check_table(name) / WORKER
+        folder = self.path / check_table(name) / self._worker.folder
         try:
             for made in (folder.parent, folder):  # not the run's own: it was there, and if not, something is wrong
                 made.mkdir(exist_ok=True)
@@ -268,7 +277,7 @@ class RunWriter:
 
     def _num_segments(self, name: str, folder: Path) -> int:
         """How many segments of a table were begun before, announced or not."""
-        known = self._manifest.tables.get(name, TableEntry()).segments.get(WORKER, 0)
+        known = self._manifest.tables.get(name, TableEntry()).segments.get(self._worker.folder, 0)
         return max([known, *(number + 1 for number in segment_numbers(folder))])
 
     def _write_manifest(self) -> None:
@@ -276,7 +285,7 @@ class RunWriter:
         for name, table in self._tables.items():
             if table.num_segments:
                 entry = tables.get(name, TableEntry())
-                tables[name] = replace(entry, segments={**entry.segments, WORKER: table.num_segments})
+                tables[name] = replace(entry, segments={**entry.segments, self._worker.folder: table.num_segments})
         self._manifest = replace(self._manifest, tables=tables)
         write_manifest(self.path, self._manifest)
 
