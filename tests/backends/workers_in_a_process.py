@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 import truetap as tt
 from tests.backends.devices_in_a_process import data, network, weights
@@ -58,10 +57,18 @@ def torch_model(rank: int, port: str) -> tuple[Any, Any]:
     return model, torch.utils.data.DataLoader(pairs, batch_size=4, sampler=sampler)
 
 
+def jax_model(rank: int, port: str) -> tuple[Any, Any]:
+    """A model that is laid over two processes, and the batches of both, of which Keras gives each its share."""
+    import tensorflow as tf
+
+    keras.distribution.initialize(f"127.0.0.1:{port}", 2, rank)
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    return network(), tf.data.Dataset.from_tensor_slices(data()).batch(8)
+
+
 def main(folder: Path, rank: int, port: str) -> None:
     found: dict[str, Any] = {}
-    if BACKEND == "torch":
-        model, loader = torch_model(rank, port)
+    model, loader = {"torch": torch_model, "jax": jax_model}[BACKEND](rank, port)
     recorder = tt.Recorder(folder / "run", TAPS, on_error="raise")
     history = model.fit(loader, epochs=2, verbose=0, callbacks=[recorder], shuffle=False)
     found["history"] = history.history

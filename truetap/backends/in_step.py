@@ -41,6 +41,9 @@ class WholeBatch:
     def summed_gradient(self, gradient: Any) -> Any:
         return gradient
 
+    def spread(self) -> bool:
+        return False
+
 
 def inside(where: str) -> str:
     """Why a value can't be taken out of a step, and what to do."""

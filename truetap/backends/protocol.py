@@ -70,6 +70,9 @@ class InStep(Protocol):
     def summed_gradient(self, gradient: Any) -> Any:
         """The gradient of the whole batch, of which each replica of a strategy has a part; itself where it is whole."""
 
+    def spread(self) -> bool:
+        """Whether the batch that a step sees is spread over processes, each of which keeps rows of its own."""
+
     def bits(self, values: Any) -> Any:
         """The bits of float32 values as int32 of the same shape."""
 

@@ -64,6 +64,9 @@ class TensorFlowInStep:
             return gradient
         return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
 
+    def spread(self) -> bool:
+        return False
+
     def bits(self, values: Any) -> Any:
         return tf.bitcast(values, tf.int32)
 

@@ -213,6 +213,7 @@ class StepRows:
                     yield from self._raw(kind, key, [value[np.newaxis] for value in values], None, keys, None)
                     continue
                 cap = each.tap.samples
+                values = [value[:cap] if value.ndim else value for value in values]
                 sizes = [] if identity is None else [min(n, cap or n) for n in identity.sizes]
                 if sizes != [len(value) if value.ndim else -1 for value in values]:
                     step.learned.say(
