@@ -21,7 +21,7 @@ from truetap.observe import replaced
 from truetap.store import Worker
 from truetap.structure import leaves
 
-__all__ = ["alone", "from_all_replicas", "shards", "worker"]
+__all__ = ["alone", "from_all_replicas", "over_machines", "shards", "worker"]
 
 _HOOKS = ("compute_loss", "compute_metrics", "call", "apply", "_flat_losses", "build")
 
@@ -81,6 +81,11 @@ def from_all_replicas(
 def shards(extras: dict[str, Any]) -> dict[str, Any]:
     """Extras as a feed takes them, of one replica or of several."""
     return {name: Shards(value) if isinstance(value, tuple) else value for name, value in extras.items()}
+
+
+def over_machines(model: Any) -> bool:
+    """Whether the replicas of a model are on several machines."""
+    return isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy) and worker().size > 1
 
 
 def worker() -> Worker:

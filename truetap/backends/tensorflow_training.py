@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from truetap.backends.keras_private import build_from, layers_built
-from truetap.backends.tensorflow_replicas import alone, from_all_replicas, shards, worker
+from truetap.backends.tensorflow_replicas import alone, from_all_replicas, over_machines, shards, worker
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.errors import ModelError
 from truetap.observe import replaced
@@ -33,7 +33,8 @@ class TensorFlowTraining:
     def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
         replicas = _replicas(model, phase)
         kind = MAKERS[phase]
-        several = model.steps_per_execution > 1
+        # Over several machines Keras gathers what leaves a function: extras have to leave beside it there, too.
+        several = model.steps_per_execution > 1 or over_machines(model)
         jitted = bool(model.jit_compile) and not model.run_eagerly
         flags = _Flags(model.steps_per_execution, feed.conditions)
         inner = getattr(model, f"{kind}_step")
@@ -121,6 +122,12 @@ def _replicas(model: Any, phase: str) -> int:
     replicas = int(model.distribute_strategy.num_replicas_in_sync)
     if replicas == 1:
         return 1
+    if over_machines(model) and phase != "predict":
+        raise ModelError(
+            "Keras 3.15 can't train or evaluate under MultiWorkerMirroredStrategy (it builds the model from values of "
+            "single replicas, and averages scalars over their first axis), so there is nothing to record. Received: "
+            f"{replicas} replicas. Expected: MirroredStrategy on one machine; or JAX or torch over several."
+        )
     given = "jit_compile=True" if model.jit_compile and not model.run_eagerly else ""
     if phase == "train" and model.steps_per_execution > 1:
         given = f"steps_per_execution={model.steps_per_execution}"
