@@ -28,7 +28,7 @@ from truetap.reading.scalars import epochs_table, scalars_table
 from truetap.reading.tables import Tables
 from truetap.repeats import duplicates, overlap
 from truetap.samples import Samples
-from truetap.store import Problem, RunReader
+from truetap.store import Problem, RunReader, Worker
 from truetap.tasks import Hint, OutputTask
 from truetap.tasks.task import Family
 
@@ -655,7 +655,9 @@ class Run:
 
     def __repr__(self) -> str:
         tables = self._tables
-        lines = [f"Run {self.path!r}{'' if tables.reader.complete else ' (not complete)'}"]
+        reader = tables.reader
+        lacking = "".join(f", worker {rank} of {reader.workers} has not begun" for rank in reader.absent)
+        lines = [f"Run {self.path!r}{'' if reader.complete else f' (not complete{lacking})'}"]
         for phase, epochs in self.phases.items():
             lines.append(f"  {phase}: epochs {spans(epochs)}")
         for table in tables.reader.tables:
@@ -690,11 +692,14 @@ class Run:
         return self._moment
 
     def _manifest_stamp(self) -> tuple[int, ...]:
-        try:
-            stat = os.stat(os.path.join(self.path, "manifest.json"))
-        except OSError:  # the reader says it better
-            return ()
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        found = []
+        for worker in Worker(0, self._reader.workers).all():
+            try:
+                stat = os.stat(os.path.join(self.path, worker.manifest))
+            except OSError:  # the reader says it better
+                continue
+            found += [stat.st_mtime_ns, stat.st_size, stat.st_ino]
+        return tuple(found)
 
     def _about(self, tables: Tables) -> About:
         plain = tables.metadata.get("collect", {})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 BACKEND = os.environ["KERAS_BACKEND"]
-if BACKEND == "jax":
+if BACKEND == "jax":  # each of several processes has two as well
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 
 import keras  # noqa: E402  after the flag

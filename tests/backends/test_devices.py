@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pytest
 import truetap as tt
 from tests.backends.devices_in_a_process import data, weights
 from tests.backends.models import BACKEND
+from tests.backends.perceptron import Perceptron
 from truetap.fingerprint import fingerprint
 
 Array = npt.NDArray[Any]
@@ -30,32 +30,8 @@ BATCHES = [slice(0, 8), slice(8, 16), slice(16, 24)]
 CLOSE: Any = {"rtol": 2e-5, "atol": 1e-6}
 
 
-class Perceptron:
-    """The network of the process: values, losses and gradients of a batch, and steps of SGD, in float64."""
-
-    def __init__(self) -> None:
-        self.weights = [each.astype("float64") for each in weights()]
-
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        kernel, bias, last, offset = self.weights
-        hidden = np.maximum(x @ kernel + bias, 0)
-        return hidden, hidden @ last + offset
-
-    def gradients(self, x: Array, y: Array) -> tuple[list[Array], Array]:
-        """Of the mean squared error: by weight, and by the hidden layer's outputs."""
-        hidden, y_pred = self.forward(x)
-        by_pred = 2 * (y_pred - y) / len(x)
-        by_hidden = by_pred @ self.weights[2].T
-        before = by_hidden * (hidden > 0)
-        return [x.T @ before, before.sum(0), hidden.T @ by_pred, by_pred.sum(0)], by_hidden
-
-    def steps(self, epochs: int = 1) -> Iterator[tuple[int, Array, Array]]:
-        """Each step's number and batch, before its update."""
-        for step in range(3 * epochs):
-            x, y = X[BATCHES[step % 3]], Y[BATCHES[step % 3]]
-            yield step, x, y
-            for weight, gradient in zip(self.weights, self.gradients(x, y)[0], strict=True):
-                weight -= 0.05 * gradient
+def by_hand() -> Perceptron:
+    return Perceptron(weights(), X, Y)
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +64,10 @@ def test_training_is_not_changed(found: dict[str, Any]) -> None:
 
 
 def test_it_is_the_training_of_one_device(found: dict[str, Any]) -> None:
-    by_hand = Perceptron()
-    for _ in by_hand.steps(epochs=2):
+    hand = by_hand()
+    for _ in hand.steps(epochs=2):
         pass
-    for one, other in zip(found["recorded"]["weights"], by_hand.weights, strict=True):
+    for one, other in zip(found["recorded"]["weights"], hand.weights, strict=True):
         np.testing.assert_allclose(one, other, **CLOSE)
 
 
@@ -110,21 +86,21 @@ def test_every_sample_is_there_once_in_each_pass(run: tt.Run, found: dict[str, A
 
 
 def test_samples_have_the_values_of_their_step(run: tt.Run) -> None:
-    by_hand, rows = Perceptron(), run.samples(phase="train", epoch=[0, 1]).to_arrow()
+    hand, rows = by_hand(), run.samples(phase="train", epoch=[0, 1]).to_arrow()
     inputs = fingerprint(X)
-    for step, x, y in by_hand.steps(epochs=2):
+    for step, x, y in hand.steps(epochs=2):
         own = rows.filter(np.asarray(rows["step"]) == step)
         np.testing.assert_array_equal(own["fingerprint"].to_numpy(), inputs[BATCHES[step % 3]])  # in their order
         assert own["position"].to_pylist() == list(range(8))
-        y_pred = by_hand.forward(x)[1]
+        y_pred = hand.forward(x)[1]
         np.testing.assert_allclose(np.stack(own["y_pred"].to_pylist()), y_pred, **CLOSE)
         np.testing.assert_array_equal(np.stack(own["y_true"].to_pylist()), y)
         np.testing.assert_allclose(own["loss"].to_numpy(), np.mean((y_pred - y) ** 2, axis=1), rtol=1e-4)
 
 
 def test_the_loss_of_a_step_is_that_of_its_samples(run: tt.Run, found: dict[str, Any]) -> None:
-    by_hand, scalars = Perceptron(), run.scalars(phase="train")
-    losses = [np.mean((by_hand.forward(x)[1] - y) ** 2) for _, x, y in by_hand.steps(epochs=2)]
+    hand, scalars = by_hand(), run.scalars(phase="train")
+    losses = [np.mean((hand.forward(x)[1] - y) ** 2) for _, x, y in hand.steps(epochs=2)]
     np.testing.assert_allclose(scalars["loss"].to_numpy(), losses, rtol=1e-5)
     assert scalars["samples"].to_pylist() == [8] * 6
     running = scalars["running/loss"].to_numpy()
@@ -134,13 +110,12 @@ def test_the_loss_of_a_step_is_that_of_its_samples(run: tt.Run, found: dict[str,
 
 
 def test_layers_and_gradients_are_those_of_the_batch(run: tt.Run) -> None:
-    by_hand = Perceptron()
+    hand = by_hand()
     of_epoch = []
-    names = ["hidden/kernel", "hidden/bias", "last/kernel", "last/bias"]
-    for step, x, y in by_hand.steps():
-        hidden, y_pred = by_hand.forward(x)
+    for step, x, y in hand.steps():
+        hidden, y_pred = hand.forward(x)
         of_epoch.append(hidden)
-        gradients, by_hidden = by_hand.gradients(x, y)
+        gradients, by_hidden = hand.gradients(x, y)
         expected = {"mean": hidden.mean(), "std": hidden.std(), "max": hidden.max(), "zeros": np.mean(hidden == 0)}
         table = run.sql(
             f"select statistic, value from activations where phase = 'train' and over = 'batch' and step = {step}"
@@ -150,12 +125,12 @@ def test_layers_and_gradients_are_those_of_the_batch(run: tt.Run) -> None:
         for name, value in expected.items():
             np.testing.assert_allclose(recorded[name], value, **CLOSE)
         norms = dict(run.sql(f"select path, value from gradients where phase = 'train' and step = {step}").fetchall())
-        for name, gradient in zip(names, gradients, strict=True):
+        for name, gradient in zip(hand.names, gradients, strict=True):
             np.testing.assert_allclose(norms[name], np.sqrt(np.sum(gradient**2)), rtol=1e-4, atol=1e-6)
         kernel = raw(run, "gradients.hidden.kernel", step)[0]
         np.testing.assert_allclose(kernel, gradients[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(raw(run, "activation_gradients.hidden", step), by_hidden, rtol=1e-4, atol=1e-6)
-        before = by_hand.weights[0].copy()
+        before = hand.weights[0].copy()
         moved = run.sql(f"select value from updates where statistic = 'norm' and step = {step}").fetchall()[0][0]
         np.testing.assert_allclose(moved, 0.05 * np.sqrt(np.sum(gradients[0] ** 2)), rtol=1e-3)
         after = raw(run, "weights.hidden.kernel", step)

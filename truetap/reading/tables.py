@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from truetap.lazy import Lazy
+from truetap.reading.interleaved import Interleaved
 from truetap.store import Batches, RunReader
 
 __all__ = ["Picked", "Tables"]
@@ -27,7 +28,7 @@ class Picked(Lazy):
         parts: The batches, and the epoch that they are of.
     """
 
-    def __init__(self, parts: Sequence[tuple[int, Batches]]) -> None:
+    def __init__(self, parts: Sequence[tuple[int, Batches | Interleaved]]) -> None:
         self._parts = [(epoch, batches) for epoch, batches in parts if len(batches)]
         self._ends = list(accumulate(len(batches) for _, batches in self._parts))
 
@@ -84,7 +85,7 @@ class Tables:
     def _read(self, table: str) -> Batches:
         """Rows of samples of all workers; of others those of the first, which has them for all: one a step."""
         batches = self.reader.batches(table)
-        if self.reader.workers == 1 or any("sample_id" in schema.names for schema in batches.schemas()):
+        if self.reader.workers == 1 or _are_samples(batches):
             return batches
         return self.reader.batches(table, worker=0)
 
@@ -102,7 +103,10 @@ class Tables:
     def pick(self, table: str, phase: str, epochs: Sequence[int]) -> Picked:
         """The batches of some epochs of a phase, in the order in which they were recorded."""
         batches = self.batches(table).of_part(phase, None)
-        return Picked([(epoch, batches.of_part(phase, epoch)) for epoch in epochs])
+        if self.reader.workers == 1 or not _are_samples(batches):
+            return Picked([(epoch, batches.of_part(phase, epoch)) for epoch in epochs])
+        workers = [self.reader.batches(table, phase=phase, worker=rank) for rank in range(self.reader.workers)]
+        return Picked([(epoch, Interleaved([own.of_part(phase, epoch) for own in workers])) for epoch in epochs])
 
     def pick_all(self, table: str) -> Picked:
         """The batches of a table without phases."""
@@ -125,3 +129,8 @@ class Tables:
     def metadata(self) -> Mapping[str, Any]:
         """What the run's maker kept with it."""
         return self.reader.metadata
+
+
+def _are_samples(batches: Batches) -> bool:
+    """Whether a row is a sample, and so of one worker alone."""
+    return any("sample_id" in schema.names for schema in batches.schemas())
