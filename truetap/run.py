@@ -28,9 +28,8 @@ from truetap.reading.scalars import epochs_table, scalars_table
 from truetap.reading.tables import Tables
 from truetap.repeats import duplicates, overlap
 from truetap.samples import Samples
-from truetap.store import Problem, RunReader
+from truetap.store import Problem, RunReader, Worker
 from truetap.store.files import files_of
-from truetap.store.layout import MANIFEST
 from truetap.store.place import place_of
 from truetap.tasks import Hint, OutputTask
 from truetap.tasks.task import Family
@@ -443,7 +442,9 @@ class Run:
 
         Returns:
             phase, epoch, step, batch, samples, loss (of this step alone), learning_rate, loss_scale,
-            skipped, and `running/<metric>`: what Keras' logs said after the step.
+            skipped, and `running/<metric>`: what Keras' logs said after the step. Of a step that several
+            workers ran together: the samples of all, their losses' mean weighted by samples; the rest as the first
+            worker has it (`run.sql` has the rows of each).
 
         Raises:
             NotRecordedError: There is no such phase.
@@ -471,7 +472,7 @@ class Run:
         """
         tables = self._tables
         self._need(tables, "overhead", "a run of tt.Recorder in which an epoch has ended")
-        whole = tables.whole("overhead")
+        whole = tables.whole("overhead", of_all=True)
         assert whole is not None
         return OverheadSummary.of(whole)
 
@@ -657,7 +658,9 @@ class Run:
 
     def __repr__(self) -> str:
         tables = self._tables
-        lines = [f"Run {self.path!r}{'' if tables.reader.complete else ' (not complete)'}"]
+        reader = tables.reader
+        lacking = "".join(f", worker {rank} of {reader.workers} has not begun" for rank in reader.absent)
+        lines = [f"Run {self.path!r}{'' if reader.complete else f' (not complete{lacking})'}"]
         for phase, epochs in self.phases.items():
             lines.append(f"  {phase}: epochs {spans(epochs)}")
         for table in tables.reader.tables:
@@ -692,10 +695,13 @@ class Run:
         return self._moment
 
     def _manifest_stamp(self) -> tuple[object, ...]:
-        try:
-            return files_of(self._place).stamp(self._place / MANIFEST)
-        except OSError:  # the reader says it better
-            return ()
+        found: list[object] = []
+        for worker in Worker(0, self._reader.workers).all():
+            try:
+                found += files_of(self._place).stamp(self._place / worker.manifest)
+            except OSError:  # the reader says it better
+                continue
+        return tuple(found)
 
     def _about(self, tables: Tables) -> About:
         plain = tables.metadata.get("collect", {})

@@ -9,17 +9,18 @@ import hashlib
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from truetap.errors import RunExistsError, StoreError
-from truetap.store.layout import MANIFEST
 from truetap.store.lock import WriterLock
-from truetap.store.manifest import Manifest, TableEntry, read_manifest
+from truetap.store.manifest import Manifest, TableEntry, read_manifest_of
 from truetap.store.remote.claim import Claim
 from truetap.store.remote.path import connected
 from truetap.store.remote.sending import Sending
 from truetap.store.remote.spool import Spool
+from truetap.store.worker import Worker, is_manifest, rank_told
 
 __all__ = ["upload"]
 
@@ -51,7 +52,8 @@ def upload(
     spool = Spool(Path(path))
     noted, token = spool.noted()
     folder = spool.run if noted else spool.folder
-    if not (folder / MANIFEST).exists():
+    workers = _workers_in(folder)
+    if not workers:
         raise StoreError(
             f"There is no run to send. Received: {os.fspath(path)!r}. Expected: the folder of a run, or the spool of "
             "an interrupted recording."
@@ -62,22 +64,24 @@ def upload(
             "'s3://bucket/run'."
         )
     store = connected(url or noted, storage_options)
-    lock = WriterLock(spool.folder, needed=True)
-    try:
-        elsewhere = store.url != noted
-        claim = Claim(store, _token_of(folder) if elsewhere else token)
-        _send(folder, store.url, Sending(folder, store, claim, clear=False), claim, elsewhere=elsewhere)
-    finally:
-        lock.release()
+    elsewhere = store.url != noted
+    with ExitStack() as locks:
+        for worker in workers:
+            lock = WriterLock(spool.folder, needed=True, name=worker.lock)
+            locks.callback(lock.release)
+        for worker in workers:
+            own = _token_of(folder, worker.rank) if elsewhere else token
+            claim = Claim(store, own, worker)
+            _send(folder, store.url, Sending(folder, store, claim, clear=False, rank=worker.rank), claim, worker.rank)
     if noted and not elsewhere:
         spool.remove()
     return store.url
 
 
-def _send(folder: Path, url: str, sending: Sending, claim: Claim, *, elsewhere: bool) -> None:
+def _send(folder: Path, url: str, sending: Sending, claim: Claim, rank: int) -> None:
     try:
         there = sending.there()
-        if there is not None and not _is_part(there, read_manifest(folder)):
+        if there is not None and not _is_part(there, read_manifest_of(folder, rank)):
             raise RunExistsError(
                 f"There is another run at {url!r} already, created {there.created}, or this one with more in it; it is "
                 "left as it is. Expected: a URL where there is nothing yet, or a part of this run."
@@ -93,9 +97,19 @@ def _send(folder: Path, url: str, sending: Sending, claim: Claim, *, elsewhere: 
         ) from error
 
 
-def _token_of(folder: Path) -> str:
+def _workers_in(folder: Path) -> list[Worker]:
+    """The workers whose manifests are there; of a spool, one."""
+    if not folder.is_dir():
+        return []
+    return [
+        read_manifest_of(folder, rank).worker
+        for rank in sorted(map(rank_told, filter(is_manifest, os.listdir(folder))))
+    ]
+
+
+def _token_of(folder: Path, rank: int) -> str:
     """The same for every call about this folder, so that one goes on where another was killed."""
-    told = f"{read_manifest(folder).created} {folder.resolve()} {socket.gethostname()}"
+    told = f"{read_manifest_of(folder, rank).created} {folder.resolve()} {socket.gethostname()}"
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 

@@ -66,10 +66,10 @@ def records(*commits: tuple[int, int, int]) -> bytes:
 
 
 def test_a_newer_version(run: Path) -> None:
-    edit(run, version=3)
+    edit(run, version=4)
     with pytest.raises(StoreError) as caught:
         RunReader(run)
-    assert "Received: version 3. Expected: version 2, which this truetap" in str(caught.value)
+    assert "Received: version 4. Expected: version 3, which this truetap" in str(caught.value)
     assert str(caught.value).endswith("Upgrade truetap to read it.")
 
 

@@ -20,6 +20,7 @@ from truetap.structure import flatten
 
 __all__ = [
     "CONSTANT_LIMIT",
+    "WholeBatch",
     "constant_coefficients",
     "inside",
     "over_leaves",
@@ -29,6 +30,19 @@ __all__ = [
 ]
 
 CONSTANT_LIMIT = 1 << 20  # values of a sample
+
+
+class WholeBatch:
+    """Of `InStep`, what is the same wherever a step computes loss and gradients of all that it is given."""
+
+    def replicated_loss(self, loss: Any) -> Any:
+        return loss
+
+    def summed_gradient(self, gradient: Any) -> Any:
+        return gradient
+
+    def spread(self) -> bool:
+        return False
 
 
 def inside(where: str) -> str:

@@ -26,7 +26,12 @@ _KINDS = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "c
 _MANY_EDGES = 128  # from here on a binary search is the faster
 
 
-class JaxInStep:
+def spread() -> bool:
+    """Whether the arrays of a step are spread over several processes."""
+    return jax.process_count() > 1 and keras.distribution.distribution() is not None
+
+
+class JaxInStep(in_step.WholeBatch):
     """See `truetap.backends.protocol.InStep`."""
 
     extremes_keep_nan = True
@@ -41,6 +46,9 @@ class JaxInStep:
             active, compute, lambda: {name: jnp.zeros(each.shape, each.dtype) for name, each in shapes.items()}
         )
         return results
+
+    def spread(self) -> bool:
+        return spread()
 
     def level(self) -> Any:
         return core.trace_ctx.trace

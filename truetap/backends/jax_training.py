@@ -16,10 +16,12 @@ import jax
 import keras
 import numpy as np
 
+from truetap.backends.jax_in_step import spread
+from truetap.backends.jax_processes import check_processes, laid_out, own_parts
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
-from truetap.capture.watch import Watch
-from truetap.errors import ModelError
+from truetap.capture.watch import Watch, inputs_of
 from truetap.observe import replaced
+from truetap.store import Worker
 
 __all__ = ["JaxTraining", "through", "watched_apply"]
 
@@ -30,8 +32,7 @@ class JaxTraining:
     exhausted: tuple[type[BaseException], ...] = (StopIteration,)
 
     def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
-        if keras.distribution.distribution() is not None:
-            raise ModelError("Recording under keras.distribution is not supported yet. Expected: no distribution set.")
+        check_processes(phase)
         kind = MAKERS[phase]
         name = f"{kind}_function"
         inner = getattr(model, f"{kind}_step")
@@ -51,7 +52,7 @@ class JaxTraining:
                 feed.before(_reader(model, state))
                 with replaced(model, **late):
                     out, state = step_function(state, (data, known[due]))
-                feed.end(out["extras"], _reader(model, state))
+                feed.end(own_parts(out["extras"]) if spread() else out["extras"], _reader(model, state))
                 return out["result"], state
 
             return one
@@ -71,6 +72,11 @@ class JaxTraining:
 
     def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
         return make()
+
+    def worker(self) -> Worker:
+        if not jax.distributed.is_initialized():  # asking how many there are would start JAX, for one process
+            return Worker()
+        return Worker(jax.process_index(), jax.process_count())
 
     def snapshot(self, variable: Any) -> Any:
         return np.array(variable.value)
@@ -105,6 +111,8 @@ def _traced(
         watch.seen = came["seen"] or watch.seen
         watch.layers = came["layers"]
     extras = step.run_stateless(watch, data, [flags[i] for i in range(flags.shape[0])], result, reached)
+    if spread():
+        extras = laid_out(extras, inputs_of(data), step.plan)
     return {"result": result, "extras": extras}, state
 
 

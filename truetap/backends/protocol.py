@@ -64,6 +64,15 @@ class InStep(Protocol):
                 with the reason and what to do.
         """
 
+    def replicated_loss(self, loss: Any) -> Any:
+        """A replica's loss as the mean over its own samples, where Keras divided it by the number of replicas."""
+
+    def summed_gradient(self, gradient: Any) -> Any:
+        """The gradient of the whole batch, of which each replica of a strategy has a part; itself where it is whole."""
+
+    def spread(self) -> bool:
+        """Whether the batch that a step sees is spread over processes, each of which keeps rows of its own."""
+
     def bits(self, values: Any) -> Any:
         """The bits of float32 values as int32 of the same shape."""
 

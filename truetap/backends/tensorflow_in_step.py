@@ -52,6 +52,21 @@ class TensorFlowInStep:
             raise TapError(in_step.inside("tf.vectorized_map or another parallel loop of the step"))
         return tf.stop_gradient(value)
 
+    def replicated_loss(self, loss: Any) -> Any:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas == 1:
+            return loss
+        return tf.reduce_sum(loss) * tf.cast(replicas, loss.dtype)  # Keras reduces nothing of no samples
+
+    def summed_gradient(self, gradient: Any) -> Any:
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return gradient
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
+
+    def spread(self) -> bool:
+        return False
+
     def bits(self, values: Any) -> Any:
         return tf.bitcast(values, tf.int32)
 

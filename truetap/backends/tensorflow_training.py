@@ -8,16 +8,19 @@ serialised tensors, in the order of the steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
+from contextlib import nullcontext
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from truetap.backends.keras_private import build_from, layers_built
+from truetap.backends.tensorflow_replicas import alone, from_all_replicas, over_machines, shards, worker
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.errors import ModelError
 from truetap.observe import replaced
+from truetap.store import Worker
 
 __all__ = ["TensorFlowTraining", "through"]
 
@@ -28,26 +31,23 @@ class TensorFlowTraining:
     exhausted = (StopIteration, tf.errors.OutOfRangeError)
 
     def record(self, model: Any, phase: str, step: StepLike, feed: Feed) -> Recorded:
-        if model.distribute_strategy.num_replicas_in_sync > 1:
-            raise ModelError(
-                "Recording under a tf.distribute strategy with several replicas is not supported: Keras averages what "
-                f"leaves the step over the replicas. Received: {model.distribute_strategy.num_replicas_in_sync} "
-                "replicas. Expected: one."
-            )
+        replicas = _replicas(model, phase)
         kind = MAKERS[phase]
-        several = model.steps_per_execution > 1
+        # Over several machines Keras gathers what leaves a function: extras have to leave beside it there, too.
+        several = model.steps_per_execution > 1 or over_machines(model)
         jitted = bool(model.jit_compile) and not model.run_eagerly
         flags = _Flags(model.steps_per_execution, feed.conditions)
         inner = getattr(model, f"{kind}_step")
 
         def run(data: Any) -> Any:
-            return step.run(inner, data, flags.in_step(), through)
+            with alone(model, step.plan.layers) if replicas > 1 else nullcontext():
+                return step.run(inner, data, flags.in_step(), through)
 
         if not several:
 
             def recorded(data: Any) -> dict[str, Any]:
                 result, extras = run(data)
-                return {"result": result, "extras": extras}
+                return {"result": result, "extras": extras if replicas == 1 else from_all_replicas(data, extras)}
 
             function = _make(model, kind, recorded)
 
@@ -55,17 +55,24 @@ class TensorFlowTraining:
                 flags.set([feed.begin()])
                 feed.before(self.snapshot)
                 out = function(iterator)
-                feed.end(out["extras"], self.snapshot)
+                feed.end(shards(out["extras"]), self.snapshot)
                 return out["result"]
 
             return one
         queue = _Queue(model.steps_per_execution)
+
+        def leave(extras: dict[str, Any]) -> None:
+            queue.add(extras)
+            flags.next()
+
         core = tf.function(run, jit_compile=True, reduce_retracing=True, autograph=False) if jitted else run
 
         def recorded_in_loop(data: Any) -> Any:
             result, extras = core(data)
-            queue.add(extras)
-            flags.next()
+            if replicas > 1:
+                from_all_replicas(data, extras, then=leave)
+            else:
+                leave(extras)
             return result
 
         with _without_jit(model):
@@ -77,7 +84,7 @@ class TensorFlowTraining:
                 return function(iterator)
             finally:
                 for extras in queue.take():
-                    feed.end(extras)
+                    feed.end(shards(extras))
 
         return several_steps
 
@@ -99,8 +106,37 @@ class TensorFlowTraining:
 
         return function
 
+    def worker(self) -> Worker:
+        return worker()
+
     def snapshot(self, variable: Any) -> Any:
         return np.array(variable)
+
+
+def _replicas(model: Any, phase: str) -> int:
+    """How many replicas run a step of a model at once.
+
+    Raises:
+        ModelError: Several, in a way that Keras 3.15 fails at, with errors that tell nobody why.
+    """
+    replicas = int(model.distribute_strategy.num_replicas_in_sync)
+    if replicas == 1:
+        return 1
+    if over_machines(model) and phase != "predict":
+        raise ModelError(
+            "Keras 3.15 can't train or evaluate under MultiWorkerMirroredStrategy (it builds the model from values of "
+            "single replicas, and averages scalars over their first axis), so there is nothing to record. Received: "
+            f"{replicas} replicas. Expected: MirroredStrategy on one machine; or JAX or torch over several."
+        )
+    given = "jit_compile=True" if model.jit_compile and not model.run_eagerly else ""
+    if phase == "train" and model.steps_per_execution > 1:
+        given = f"steps_per_execution={model.steps_per_execution}"
+    if given:
+        raise ModelError(
+            f"Keras 3.15 fails at {given} under {type(model.distribute_strategy).__name__}, so it can't be recorded. "
+            f"Received: {replicas} replicas. Expected: steps_per_execution=1 and jit_compile=False."
+        )
+    return replicas
 
 
 def _first(iterator: Any) -> tuple[Any, Any]:
@@ -189,26 +225,33 @@ class _Queue:
     """Extras of the steps of one execution; a step's names and dtypes are known by the number of its trace."""
 
     def __init__(self, steps: int) -> None:
-        self._traces: list[tuple[list[str], list[Any]]] = []
+        self._traces: list[tuple[list[str], list[Any], list[int]]] = []
         with tf.init_scope():
             self._queue = tf.queue.FIFOQueue(max(steps, 1) + 1, [tf.int32, tf.string])
 
     def add(self, extras: dict[str, Any]) -> None:
         """From inside the step."""
-        trace = (list(extras), [value.dtype for value in extras.values()])
+        parts = [part for value in extras.values() for part in (value if isinstance(value, tuple) else (value,))]
+        shards = [len(value) if isinstance(value, tuple) else 0 for value in extras.values()]
+        trace = (list(extras), [part.dtype for part in parts], shards)
         if trace not in self._traces:
             self._traces.append(trace)
-        parts = [tf.io.serialize_tensor(value) for value in extras.values()]
-        self._queue.enqueue((tf.constant(self._traces.index(trace), tf.int32), tf.stack(parts)))
+        texts = [tf.io.serialize_tensor(part) for part in parts]
+        self._queue.enqueue((tf.constant(self._traces.index(trace), tf.int32), tf.stack(texts)))
 
     def take(self) -> list[dict[str, Any]]:
         """On the host, after an execution."""
         found = []
         for _ in range(int(self._queue.size())):
             number, parts = self._queue.dequeue()
-            names, dtypes = self._traces[int(number)]
-            values = [tf.io.parse_tensor(part, dtype) for part, dtype in zip(parts, dtypes, strict=True)]
-            found.append(dict(zip(names, values, strict=True)))
+            names, dtypes, shards = self._traces[int(number)]
+            values = (tf.io.parse_tensor(part, dtype) for part, dtype in zip(parts, dtypes, strict=True))
+            found.append(
+                {
+                    name: tuple(islice(values, count)) if count else next(values)
+                    for name, count in zip(names, shards, strict=True)
+                }
+            )
         return found
 
 

@@ -22,7 +22,7 @@ _BLOCK = 1 << 17  # values
 _salt_of = torch.compiler.assume_constant_result(in_step.salt_of)
 
 
-class TorchInStep:
+class TorchInStep(in_step.WholeBatch):
     """See `truetap.backends.protocol.InStep`."""
 
     extremes_keep_nan = True

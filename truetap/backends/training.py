@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from truetap.backends import current
+from truetap.store import Worker
 
 __all__ = ["MAKERS", "Feed", "Recorded", "StepLike", "Training", "training"]
 
@@ -77,6 +78,9 @@ class Training(Protocol):
 
     def once_built(self, model: Any, phase: str, make: Callable[[], Recorded]) -> Recorded:
         """The function that `make` gives, made at its first call if the model is built only then."""
+
+    def worker(self) -> Worker:
+        """Which of the processes that train together this is."""
 
     def snapshot(self, variable: Any) -> Any:
         """A copy of a variable's value that later steps leave alone."""

@@ -197,21 +197,31 @@ class Book:
 
     def _check_path(self, resume: bool) -> None:
         upload = self._options.get("upload") or Upload()
+        worker = training().worker()
         try:
-            reader = RunReader(to_go_on(self.path, upload) if resume else place_of(self.path, upload.storage_options))
+            options = upload.storage_options
+            reader = RunReader(to_go_on(self.path, upload, worker) if resume else place_of(self.path, options))
         except StoreError:
             return  # there is none; what else may be there is told when it is written to
+        if worker.size == reader.workers and worker.rank in reader.absent:
+            return  # others of this training have begun
         if not resume:
             raise RunExistsError(
                 f"There is a run at {self.path!r} already, created {reader.created}; it is left as it is. Record to "
                 "another path, go on in it with resume=True, read it with truetap.open(…), or delete the folder first."
             )
-        self.clock, self.last_epoch = clock_of(reader)
+        self.clock, self.last_epoch = clock_of(reader, worker.rank)
 
     def start(self, model: Any) -> None:
         """Begins to write."""
         try:
-            self.recording = Recording(self.path, metadata=self._metadata(model), append=self._append, **self._options)
+            self.recording = Recording(
+                self.path,
+                metadata=self._metadata(model),
+                append=self._append,
+                worker=training().worker(),
+                **self._options,
+            )
         except StoreError as error:
             if is_url(self.path):
                 raise  # nothing is trained yet: a wrong bucket or key had better be known now

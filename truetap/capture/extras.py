@@ -193,7 +193,7 @@ def extras(
         if not values:
             continue
         if not each.reducers:
-            cap = each.tap.samples
+            cap = None if backend.spread() else each.tap.samples  # each process has other rows: the host counts them
             out |= {f"raw:{each.place}:{key}": value if cap is None else value[:cap] for key, value in values.items()}
             continue
         out |= _reduced(each, values, flags[number], packing, jit_compile)

@@ -20,10 +20,12 @@ from truetap.backends import current
 from truetap.backends.tensors import to_host
 from truetap.capture.again import SeenAgain
 from truetap.capture.plan import Chosen, Plan
+from truetap.capture.replicas import by_replica, joined
 from truetap.capture.statistics import Statistics
 from truetap.capture.step import RecordedStep
 from truetap.capture.tables import Identity, Keys, raw_table, reduced_rows, sample_columns
 from truetap.fingerprint import join, pair
+from truetap.reducers import State
 from truetap.store import Rows
 
 __all__ = ["Kept", "StepRows"]
@@ -96,7 +98,7 @@ class StepRows:
         for _, group in groupby(items, key=_alike):
             alike = list(group)
             step = alike[0][1]
-            fetched = [(kept, _unpacked(current().fetch(kept.values), step)) for kept, _ in alike]
+            fetched = [(kept, _fetched(kept.values, step)) for kept, _ in alike]
             for _, of_a_shape in groupby(fetched, key=_shapes):
                 kept, values = zip(*of_a_shape, strict=True)
                 yield from self._of_alike(list(kept), list(values), step)
@@ -191,7 +193,8 @@ class StepRows:
                 number, _, place = rest.partition(":")
                 each = by_place[int(place)]
                 for at, vector in enumerate(values):
-                    found = self._statistics.add(plan.phase, each, step.packing.unpack_states(int(number), vector))
+                    states = _states(each, int(number), vector, step)
+                    found = self._statistics.add(plan.phase, each, states)
                     if found:
                         yield reduced_rows(each.tap.kind, keys.of(at, len(found)), found, "batch", keys.part)
             elif form == "raw" and colon:
@@ -210,6 +213,7 @@ class StepRows:
                     yield from self._raw(kind, key, [value[np.newaxis] for value in values], None, keys, None)
                     continue
                 cap = each.tap.samples
+                values = [value[:cap] if value.ndim else value for value in values]
                 sizes = [] if identity is None else [min(n, cap or n) for n in identity.sizes]
                 if sizes != [len(value) if value.ndim else -1 for value in values]:
                     step.learned.say(
@@ -275,6 +279,23 @@ def _alike(item: tuple[Kept, RecordedStep]) -> tuple[Any, ...]:
 def _shapes(item: tuple[Kept, dict[str, Any]]) -> tuple[Any, ...]:
     """The shapes of a sample: put together, shorter sequences would be padded, and nobody could tell by how much."""
     return tuple(value.shape[1:] for value in item[1].values() if isinstance(value, np.ndarray))
+
+
+def _fetched(values: Mapping[str, Any], step: RecordedStep) -> dict[str, Any]:
+    """What left a step, on the host, taken apart; of several replicas put together."""
+    parts = [_unpacked(current().fetch(part), step) for part in by_replica(values)]
+    return parts[0] if len(parts) == 1 else joined(parts, step.plan, step.learned.say)
+
+
+def _states(each: Chosen, number: int, vector: Array, step: RecordedStep) -> dict[tuple[str, str], State]:
+    """The states of reducers of a batch; of several replicas a vector each, of which gradients are the same."""
+    if vector.ndim == 1 or each.tap.kind == "gradients":
+        return step.packing.unpack_states(number, vector if vector.ndim == 1 else vector[0])
+    reducers = {reducer.name: reducer for reducer in each.reducers}
+    whole, *others = (step.packing.unpack_states(number, part) for part in vector)
+    for states in others:
+        whole = {key: reducers[key[1]].merge(state, states[key]) for key, state in whole.items()}
+    return whole
 
 
 def _unpacked(values: dict[str, Array], step: RecordedStep) -> dict[str, Any]:

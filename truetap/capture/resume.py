@@ -19,11 +19,11 @@ __all__ = ["clock_of"]
 _KEYS = ("phase", "epoch", "step")
 
 
-def clock_of(reader: RunReader) -> tuple[Clock, int]:
-    """The clock of a run, and its last trained epoch (-1 for none)."""
+def clock_of(reader: RunReader, worker: int = 0) -> tuple[Clock, int]:
+    """The clock of a run's worker, and its last trained epoch (-1 for none)."""
     last: dict[str, tuple[int, int]] = {}
     for table in reader.tables:
-        batches = reader.batches(table) if table == "scalars" else reader.arrow(table)
+        batches = reader.batches(table, worker=worker) if table == "scalars" else reader.arrow(table, worker=worker)
         if all(set(_KEYS) <= set(schema.names) for schema in batches.schemas()):
             _look(batches.select(_KEYS), last)
     trained = last.get("train", (-1, -1))[1]

@@ -165,7 +165,7 @@ class Watch:
                 self.learned.say("The step computes its loss several times; what is recorded is the first.")
                 return total
             if total is not None:
-                self.seen["total_loss"] = ops.stop_gradient(total)
+                self.seen["total_loss"] = ops.stop_gradient(current().replicated_loss(total))
             self._paired = True
             if not calls and self._plan.of_kind(OutputsTap):
                 self.learned.say(
@@ -334,7 +334,7 @@ class Watch:
                     self.learned.without_gradient.add(path)
                     self.learned.say(f"No gradient reaches {path!r}: the loss does not depend on it.")
                     continue
-                gradient = current().dense(gradient)[0]
+                gradient = current().summed_gradient(current().dense(gradient)[0])
                 if path not in self.gradients:
                     self.gradients[path] = gradient if scale is None else gradient / ops.cast(scale, gradient.dtype)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from truetap.backends.loops import Variables, loops
 from truetap.capture.book import Book, Tapped
+from truetap.capture.replicas import Shards
 from truetap.capture.session import Session
 from truetap.errors import TapError
 from truetap.loop.replicas import Replicas
@@ -138,7 +139,7 @@ class Loop:
         self._book.tapped[of.phase] = of.tapped
         epoch = values.pop(EPOCH, None)
         if epoch is not None:
-            self.turn(int(np.max(epoch)))
+            self.turn(int(np.max(epoch.parts if isinstance(epoch, Shards) else epoch)))
         feed = of.tapped.feed
         if before:
             feed.before(lambda variable: before[id(variable)])

@@ -81,7 +81,7 @@ class Follower:
 
     def _new_batches(self, reader: RunReader, thorough: bool) -> list[pa.RecordBatch]:
         """Those with steps that were not seen, by step: they are looked for from the end."""
-        batches = reader.batches("scalars")
+        batches = reader.batches("scalars", worker=0)
         found = []
         for index in reversed(range(len(batches))):
             batch = batches[index]
@@ -115,7 +115,7 @@ class Follower:
         self._last_epoch = max([self._last_epoch, *(epoch for epoch, _, _ in rows)])
 
     def _late_epochs(self, reader: RunReader, thorough: bool) -> Iterator[pa.RecordBatch]:
-        batches = reader.batches("epochs")
+        batches = reader.batches("epochs", worker=0)
         for index in reversed(range(len(batches))):
             batch = batches[index]
             late = batch.column("epoch").to_numpy() > self._last_epoch

@@ -14,13 +14,35 @@ __all__ = ["epochs_table", "scalars_table"]
 
 def scalars_table(tables: Tables, phase: str | None) -> pa.Table:
     """A row for each step, of one phase or of all."""
-    whole = tables.whole("scalars")
+    whole = tables.whole("scalars", of_all=True)
     assert whole is not None
+    if tables.reader.workers > 1:
+        whole = _one_a_step(whole)
     if phase is None:
         return whole
     recorded = tables.epochs("scalars")
     chosen = choose_phase(phase, recorded, "scalars")
     return whole.filter(pc.equal(whole.column("phase"), chosen))
+
+
+def _one_a_step(whole: pa.Table) -> pa.Table:
+    """The steps that several workers ran together: the samples of all, the loss as their mean weighted by samples."""
+    codes = whole.column("phase").combine_chunks().dictionary_encode().indices.to_numpy()
+    steps, workers = (whole.column(name).to_numpy() for name in ("step", "worker"))
+    order = np.lexsort((workers, steps, codes))
+    new = (np.diff(codes[order], prepend=-1) != 0) | (np.diff(steps[order], prepend=-1) != 0)
+    starts = np.flatnonzero(new)
+    samples = whole.column("samples").to_numpy()[order]
+    weights = np.where(samples < 0, 1.0, samples)
+    losses = whole.column("loss").to_numpy()[order]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.add.reduceat(losses * weights, starts) / np.add.reduceat(weights, starts)
+    together = whole.take(order[starts]).drop_columns(["worker"])
+    for name, values in (("samples", np.add.reduceat(samples, starts)), ("loss", mean)):
+        place = together.schema.get_field_index(name)
+        column = pa.array(values, together.schema.field(name).type, from_pandas=True)
+        together = together.set_column(place, name, column)
+    return together.take(np.argsort(order[starts], kind="stable"))
 
 
 def epochs_table(tables: Tables) -> pa.Table:

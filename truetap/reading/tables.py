@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from truetap.lazy import Lazy
+from truetap.reading.interleaved import Interleaved
 from truetap.store import Batches, RunReader
 
 __all__ = ["Picked", "Tables"]
@@ -27,7 +28,7 @@ class Picked(Lazy):
         parts: The batches, and the epoch that they are of.
     """
 
-    def __init__(self, parts: Sequence[tuple[int, Batches]]) -> None:
+    def __init__(self, parts: Sequence[tuple[int, Batches | Interleaved]]) -> None:
         self._parts = [(epoch, batches) for epoch, batches in parts if len(batches)]
         self._ends = list(accumulate(len(batches) for _, batches in self._parts))
 
@@ -76,10 +77,17 @@ class Tables:
         return table in self.reader.tables
 
     def batches(self, table: str) -> Batches:
-        """All batches of a table; none when there is no such table."""
+        """All batches of a table; none when there is no such table. Of steps that several workers ran, see `_read`."""
         if table not in self._batches:
-            self._batches[table] = self.reader.batches(table) if table in self else Batches([])
+            self._batches[table] = self._read(table) if table in self else Batches([])
         return self._batches[table]
+
+    def _read(self, table: str) -> Batches:
+        """Rows of samples of all workers; of others those of the first, which has them for all: one a step."""
+        batches = self.reader.batches(table)
+        if self.reader.workers == 1 or _are_samples(batches):
+            return batches
+        return self.reader.batches(table, worker=0)
 
     def epochs(self, table: str) -> dict[str, list[int]]:
         """The phases of a table, each with its epochs in order; empty for one without."""
@@ -101,15 +109,23 @@ class Tables:
     def pick(self, table: str, phase: str, epochs: Sequence[int]) -> Picked:
         """The batches of some epochs of a phase, in the order in which they were recorded."""
         batches = self.batches(table).of_part(phase, None)
-        return Picked([(epoch, batches.of_part(phase, epoch)) for epoch in epochs])
+        if self.reader.workers == 1 or not _are_samples(batches):
+            return Picked([(epoch, batches.of_part(phase, epoch)) for epoch in epochs])
+        workers = [self.reader.batches(table, phase=phase, worker=rank) for rank in range(self.reader.workers)]
+        return Picked([(epoch, Interleaved([own.of_part(phase, epoch) for own in workers])) for epoch in epochs])
 
     def pick_all(self, table: str) -> Picked:
         """The batches of a table without phases."""
         return Picked([(0, self.batches(table))])
 
-    def whole(self, table: str) -> pa.Table | None:
-        """A small table in memory, or None when there is none or it has no row yet."""
-        batches = self.batches(table)
+    def whole(self, table: str, *, of_all: bool = False) -> pa.Table | None:
+        """A small table in memory, or None when there is none or it has no row yet.
+
+        Args:
+            table: Its name.
+            of_all: Whether rows of all workers are meant.
+        """
+        batches = self.reader.batches(table) if of_all and table in self else self.batches(table)
         if not batches.num_rows:
             return None
         parts = [pa.Table.from_batches([batch]) for batch in batches]
@@ -119,3 +135,8 @@ class Tables:
     def metadata(self) -> Mapping[str, Any]:
         """What the run's maker kept with it."""
         return self.reader.metadata
+
+
+def _are_samples(batches: Batches) -> bool:
+    """Whether a row is a sample, and so of one worker alone."""
+    return any("sample_id" in schema.names for schema in batches.schemas())

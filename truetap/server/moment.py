@@ -16,6 +16,7 @@ from truetap.run import Run
 from truetap.store.files import files_of
 from truetap.store.layout import MANIFEST
 from truetap.store.place import AnyPlace
+from truetap.store.worker import is_manifest
 
 __all__ = ["Moment", "stamp_of"]
 
@@ -36,10 +37,11 @@ def stamp_of(folder: AnyPlace) -> str:
     """
     found = hashlib.blake2b(digest_size=8)
     try:
-        found.update(repr(files_of(folder).stamp(folder / MANIFEST)).encode())
-        for log in (
-            sorted(_logs(folder)) if isinstance(folder, Path) else ()
-        ):  # in a store, the manifest changes with them
+        files = files_of(folder)
+        others = sorted(name for name in files.names(folder) if is_manifest(name) and name != MANIFEST)
+        for name in (MANIFEST, *others):
+            found.update(repr(files.stamp(folder / name)).encode())
+        for log in sorted(_logs(folder)) if isinstance(folder, Path) else ():  # in a store, manifests change with them
             found.update(f"{log.name} {log.stat().st_size}".encode())
     except OSError as error:
         raise StoreError(

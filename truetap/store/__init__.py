@@ -9,6 +9,9 @@ The layout:
     samples/worker-00000/seg-000000.log     commit log: what of the segment counts, with checksums
     samples/phase=train/epoch=0/part-000000.parquet     small tables of a closed recording instead
 
+Of a training in several processes each writes so beside the others, under names of its own, and the run is all of it:
+`manifest-00001.json`, `samples/worker-00001/…`, `part-w00001-000000.parquet`.
+
 A row counts once its commit is in the log, or the manifest names the Parquet file that it is in. Files
 only ever grow, and are removed when the manifest says that other files have their rows: no one who
 has them mapped into memory can be hurt by a writer.
@@ -22,6 +25,7 @@ from truetap.store.reader import RunReader
 from truetap.store.recording import Overhead, Recording
 from truetap.store.retention import Retention
 from truetap.store.rows import Rows, Work
+from truetap.store.worker import Worker
 from truetap.store.writer import RunWriter
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
     "RunReader",
     "RunWriter",
     "Work",
+    "Worker",
     "in_background",
     "wait_for",
 ]

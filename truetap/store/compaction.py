@@ -64,11 +64,12 @@ def compacted_tables(folder: Path, manifest: Manifest) -> Iterator[tuple[str, Ta
         StoreError: The file system refuses; the table's rows are where they were.
     """
     for table, entry in manifest.tables.items():
-        snapshots = live_snapshots(folder / table, entry) if is_compactable(table) else []
+        own = manifest.worker.folder
+        snapshots = live_snapshots(folder / table, entry, own) if is_compactable(table) else []
         if not _is_worth_it(snapshots):
             continue
         try:
-            files = _write_table(folder / table, entry, snapshots)
+            files = _write_table(folder / table, entry, snapshots, manifest.worker.rank)
         except _KeepArrowError:
             remove_leftovers(folder, manifest, [table])
             continue
@@ -92,14 +93,14 @@ def _size(snapshots: Sequence[Snapshot]) -> int:
     return sum(snapshot.commits[-1].end for snapshot in snapshots if snapshot.commits)
 
 
-def _write_table(folder: Path, entry: TableEntry, snapshots: Sequence[Snapshot]) -> list[ParquetFile]:
+def _write_table(folder: Path, entry: TableEntry, snapshots: Sequence[Snapshot], rank: int) -> list[ParquetFile]:
     batches = Batches([MappedSegment(snapshot, check=True) for snapshot in snapshots])
     compactor = None
     try:
         unchecked = Batches([MappedSegment(snapshot) for snapshot in snapshots])
         first = max((parquet_number(file.path) + 1 for file in entry.parquet), default=0)
         in_folders = _in_folders(entry, unchecked, _size(snapshots))
-        compactor = _Compactor(folder, in_folders=in_folders, first=first)
+        compactor = _Compactor(folder, rank, in_folders=in_folders, first=first)
         varying = {field.name for schema in batches.schemas() for field in schema if is_variable(field)}
         for batch in batches:
             compactor.add(_settled(batch, varying))
@@ -137,8 +138,9 @@ def _in_folders(entry: TableEntry, batches: Batches, nbytes: int) -> bool:
 class _Compactor:
     """Hands each row to the writer of its part; keeps a few open, for phases may take turns."""
 
-    def __init__(self, folder: Path, *, in_folders: bool, first: int) -> None:
+    def __init__(self, folder: Path, rank: int, *, in_folders: bool, first: int) -> None:
         self._folder = folder
+        self._rank = rank
         self._in_folders = in_folders
         self._numbers = count(first)
         self._open: OrderedDict[tuple[Part | None, pa.Schema], PartWriter] = OrderedDict()
@@ -174,7 +176,7 @@ class _Compactor:
             self._tried.add(schema)
             if len(self._open) == _OPEN_PARTS:
                 self._finish_oldest()
-            writer = PartWriter(self._folder, part, schema, self._numbers.__next__)
+            writer = PartWriter(self._folder, part, schema, self._numbers.__next__, self._rank)
             self._open[(part, schema)] = writer
         self._open.move_to_end((part, schema))
         return writer

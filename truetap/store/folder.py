@@ -7,8 +7,9 @@ from pathlib import Path
 
 from truetap.errors import DamagedRunError, RunExistsError, StoreError
 from truetap.store.layout import MANIFEST, is_unfinished_manifest
-from truetap.store.lock import LOCK, WriterLock
-from truetap.store.manifest import Manifest, read_manifest
+from truetap.store.lock import WriterLock
+from truetap.store.manifest import Manifest, read_manifest_of
+from truetap.store.worker import ALONE, Worker, is_manifest, is_of_a_worker, rank_told
 
 
 class RunFolder:
@@ -17,6 +18,7 @@ class RunFolder:
     Args:
         path: The folder, which is made if need be.
         append: Whether a run that is there goes on.
+        worker: Who takes it; other workers of the same run may have it too.
 
     Attributes:
         path: The folder.
@@ -28,14 +30,16 @@ class RunFolder:
         StoreError: The folder can't be made or written, or someone else writes to it.
     """
 
-    def __init__(self, path: Path, *, append: bool) -> None:
+    def __init__(self, path: Path, *, append: bool, worker: Worker = ALONE) -> None:
         self.path = path
+        self.worker = worker
         self.made = _make(path)
-        existing = _look_into(path, append)
-        self._lock = WriterLock(path, needed=existing)
+        existing = _look_into(path, append, worker)
+        self._lock = WriterLock(path, needed=existing, name=worker.lock)
         try:
             # Another may have begun a run, or closed it, before the lock was taken.
-            self.manifest: Manifest | None = read_manifest(path) if _look_into(path, append) else None
+            existing = _look_into(path, append, worker)
+            self.manifest: Manifest | None = read_manifest_of(path, worker.rank) if existing else None
         except BaseException:
             self._lock.release()
             raise
@@ -51,12 +55,20 @@ class RunFolder:
             StoreError: The file system refuses.
         """
         try:
-            (self.path / MANIFEST).unlink()
+            (self.path / self.worker.manifest).unlink()
             self.release()
-            if self.made:
+            if self.made and self.worker.size == 1:
                 self.path.rmdir()
         except OSError as error:
             raise StoreError(f"Could not remove the empty run at {str(self.path)!r}: {error.strerror}.") from error
+
+
+def first_worker(folder: Path) -> Worker:
+    """The first of the workers that wrote the run in a folder; one alone where there is none."""
+    try:
+        return read_manifest_of(folder, 0).worker
+    except (FileNotFoundError, NotADirectoryError):
+        return ALONE
 
 
 def cannot_create(folder: Path, error: OSError) -> StoreError:
@@ -81,17 +93,20 @@ def _make(folder: Path) -> bool:
     return made
 
 
-def _look_into(folder: Path, append: bool) -> bool:
+def _look_into(folder: Path, append: bool, worker: Worker) -> bool:
     """Whether there is a run that goes on; an error when something else is in the way."""
     try:
-        names = {name for name in os.listdir(folder) if name != LOCK and not is_unfinished_manifest(name)}
+        names = {name for name in os.listdir(folder) if name != worker.lock and not is_unfinished_manifest(name)}
     except OSError as error:
         raise cannot_create(folder, error) from error
-    if MANIFEST in names:
+    several = worker.size > 1 or any(is_manifest(name) and name != MANIFEST for name in names)
+    if several and _is_of_these_workers(folder, names, worker, append) and worker.manifest not in names:
+        return False
+    if worker.manifest in names:
         if append:
             return True
         raise RunExistsError(
-            f"There is a run at {str(folder)!r} already, {_when_created(folder)}; it is left as it is. "
+            f"There is a run at {str(folder)!r} already, {_when_created(folder, worker)}; it is left as it is. "
             "Record to another path, read this one with truetap.open(...), or delete the folder first."
         )
     if names:
@@ -102,8 +117,28 @@ def _look_into(folder: Path, append: bool) -> bool:
     return False
 
 
-def _when_created(folder: Path) -> str:
+def _is_of_these_workers(folder: Path, names: set[str], worker: Worker, append: bool) -> bool:
+    """Whether all that is there is of a run that as many workers write.
+
+    Raises:
+        RunExistsError: There is the run of another number of workers.
+    """
+    ranks = [rank for rank in map(rank_told, filter(is_manifest, names)) if rank != worker.rank]
+    for rank in ranks:
+        try:
+            size = read_manifest_of(folder, rank).worker.size
+        except FileNotFoundError:  # its writer has just removed it
+            continue
+        if size != worker.size:
+            raise RunExistsError(
+                f"There is a run of {size} workers at {str(folder)!r}; it is left as it is. Received: {worker}. "
+                f"Expected: {'as many workers as it was begun with, or ' if append else ''}another path."
+            )
+    return bool(ranks) or all(map(is_of_a_worker, names))
+
+
+def _when_created(folder: Path, worker: Worker) -> str:
     try:
-        return f"created {read_manifest(folder).created}"
+        return f"created {read_manifest_of(folder, worker.rank).created}"
     except (DamagedRunError, StoreError):  # it is in the way whatever its manifest says
         return "whose manifest can't be read"

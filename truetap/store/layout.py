@@ -14,15 +14,14 @@ from truetap.errors import StoreError
 from truetap.store.files import P, Place, files_of
 
 MANIFEST = "manifest.json"
-WORKER = "worker-00000"  # the one writer of a run on one machine
 
-_UNFINISHED_MANIFEST = re.compile(r"\.manifest\.json\.[0-9]+")
+_UNFINISHED_MANIFEST = re.compile(r"\.(manifest(?:-[0-9]{5})?\.json)\.[0-9]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters or more: "C:/" is a path
 _TABLE = re.compile(r"\w[\w.#=@+-]{0,119}")
 _WORKER = re.compile(r"worker-[0-9]{5}")
 _SEGMENT = re.compile(r"seg-([0-9]{6})\.(?:arrow|log)")
 _PHASE = re.compile(r"\w[\w-]{0,59}")
-_PARQUET = re.compile(r"(?:phase=(\w[\w-]{0,59})/epoch=(-?[0-9]{1,10})/)?part-([0-9]{6})\.parquet")
+_PARQUET = re.compile(r"(?:phase=(\w[\w-]{0,59})/epoch=(-?[0-9]{1,10})/)?part-(?:w([0-9]{5})-)?([0-9]{6})\.parquet")
 
 
 def local_path(path: str | os.PathLike[str]) -> Path:
@@ -106,10 +105,16 @@ def is_phase(name: str) -> bool:
     return bool(_PHASE.fullmatch(name))
 
 
-def parquet_path(number: int, part: tuple[str, int] | None) -> str:
-    """Where a Parquet file lies in its table's folder: in Hive folders when it is of one part."""
+def parquet_path(number: int, part: tuple[str, int] | None, rank: int = 0) -> str:
+    """Where a worker's Parquet file lies in its table's folder: in Hive folders when it is of one part."""
     folder = f"phase={part[0]}/epoch={part[1]}/" if part else ""
-    return f"{folder}part-{number:06d}.parquet"
+    return f"{folder}part-{f'w{rank:05d}-' if rank else ''}{number:06d}.parquet"
+
+
+def rank_of(path: str) -> int:
+    """The rank of the worker whose Parquet file has this path."""
+    match = _PARQUET.fullmatch(path)
+    return int(match[3]) if match and match[3] else 0
 
 
 def is_parquet(path: str) -> bool:
@@ -127,17 +132,23 @@ def parquet_number(path: str) -> int:
     """The number of a Parquet file, told from its path."""
     match = _PARQUET.fullmatch(path)
     assert match is not None, path
-    return int(match[3])
+    return int(match[4])
 
 
-def unfinished_manifest(folder: Path) -> Path:
+def unfinished_manifest(manifest: Path) -> Path:
     """Where this process writes a manifest before it is whole."""
-    return folder / f".{MANIFEST}.{os.getpid()}"
+    return manifest.with_name(f".{manifest.name}.{os.getpid()}")
 
 
-def is_unfinished_manifest(name: str) -> bool:
-    """Whether `unfinished_manifest` gives files this name: one that is left is of a process that was killed."""
-    return bool(_UNFINISHED_MANIFEST.fullmatch(name))
+def is_unfinished_manifest(name: str, manifest: str | None = None) -> bool:
+    """Whether `unfinished_manifest` gives files this name: one that is left is of a process that was killed.
+
+    Args:
+        name: The file's name.
+        manifest: That of the manifest; any by default.
+    """
+    match = _UNFINISHED_MANIFEST.fullmatch(name)
+    return match is not None and manifest in (None, match[1])
 
 
 def unfinished(path: Path) -> Path:

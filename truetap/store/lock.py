@@ -31,13 +31,14 @@ class WriterLock:
         folder: The run's folder.
         needed: Whether to refuse where the system has no locks: in a folder that was empty it can be
             done without.
+        name: The lock file: each worker of a run has its own.
 
     Raises:
         StoreError: Someone else has it, or there are no locks here.
     """
 
-    def __init__(self, folder: Path, *, needed: bool) -> None:
-        self._path = folder / LOCK
+    def __init__(self, folder: Path, *, needed: bool, name: str = LOCK) -> None:
+        self._path = folder / name
         self._process = os.getpid()
         self._file = self._take(needed)
 

@@ -11,20 +11,23 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 from truetap.errors import DamagedRunError, StoreError
 from truetap.store.files import Place, files_of
-from truetap.store.layout import MANIFEST, is_parquet, is_table, is_worker, part_of, unfinished_manifest
+from truetap.store.layout import is_parquet, is_table, is_worker, part_of, unfinished_manifest
+from truetap.store.worker import ALONE, Worker
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 FORMAT = "truetap-run"
 LARGEST = 64 << 20  # bytes; a hundred thousand Parquet files take half of it
 MOST_RUN_ROWS = 1 << 20  # of a Parquet file: they are decoded together
-VERSION = 2  # since 2, segments can be replaced by Parquet files; 1 is read as well
+VERSION = 3  # 1 and 2 are read as well: of 2 on, segments can be replaced by Parquet files; 3 has several workers
+_OF_ONE_WORKER = 2
+MOST_WORKERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Manifest:
         tables: The tables, in the order in which they were begun.
         metadata: The user's own.
         complete: Whether the run ended as intended.
+        worker: Who wrote it; of a run that several write, each writes its own.
+        absent: Of all workers' manifests together: the ranks of those that have none.
     """
 
     created: str
@@ -101,18 +106,22 @@ class Manifest:
     tables: Mapping[str, TableEntry] = field(default_factory=dict)
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     complete: bool = False
+    worker: Worker = ALONE
+    absent: tuple[int, ...] = ()
 
     def to_json(self) -> str:
         """The text of the file."""
         tables = {name: entry.to_json() for name, entry in self.tables.items()}
+        several = {"worker": self.worker.rank, "workers": self.worker.size} if self.worker.size > 1 else {}
         content = {
             "format": FORMAT,
-            "version": VERSION,
+            "version": VERSION if several else _OF_ONE_WORKER,
             "created": self.created,
             "truetap": self.truetap,
             "tables": tables,
             "metadata": self.metadata,
             "complete": self.complete,
+            **several,
         }
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
@@ -149,8 +158,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     Raises:
         StoreError: It can't be written; the old one is left as it was.
     """
-    path = folder / MANIFEST
-    temporary = unfinished_manifest(folder)
+    path = folder / manifest.worker.manifest
+    temporary = unfinished_manifest(path)
     content = manifest.to_json().encode()
     if len(content) > LARGEST:
         raise StoreError(
@@ -171,14 +180,45 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Place) -> Manifest:
-    """Read the manifest of a run.
+    """Read the manifest of a run; of several workers, what their manifests say together.
 
     Raises:
         FileNotFoundError: There is none.
         StoreError: It is another program's, or of a version that this truetap can't read.
         DamagedRunError: It isn't what a writer writes.
     """
-    path = folder / MANIFEST
+    first = read_manifest_of(folder, 0)
+    found = [first]
+    for worker in first.worker.all()[1:]:
+        with contextlib.suppress(FileNotFoundError):  # it has not begun yet, or never will
+            found.append(read_manifest_of(folder, worker.rank))
+    return _together(found) if first.worker.size > 1 else first
+
+
+def _together(manifests: Sequence[Manifest]) -> Manifest:
+    """The manifests of a run's workers as one; where they differ about the user's metadata, the first is right."""
+    first = manifests[0]
+    tables: dict[str, TableEntry] = {}
+    metadata: dict[str, JSON] = {}
+    for manifest in manifests:
+        metadata = {**manifest.metadata, **metadata}
+        for name, entry in manifest.tables.items():
+            known = tables.get(name, TableEntry())
+            tables[name] = TableEntry(
+                {**known.segments, **entry.segments},
+                {**known.replaced, **entry.replaced},
+                (*known.parquet, *entry.parquet),
+                known.removed_rows + entry.removed_rows,
+            )
+    there = {manifest.worker.rank for manifest in manifests}
+    absent = tuple(rank for rank in range(first.worker.size) if rank not in there)
+    complete = not absent and all(manifest.complete for manifest in manifests)
+    return replace(first, tables=tables, metadata=metadata, complete=complete, absent=absent)
+
+
+def read_manifest_of(folder: Place, rank: int) -> Manifest:
+    """Read what one worker says of a run; raises as `read_manifest`."""
+    path = folder / Worker(rank).manifest
     try:
         size = files_of(path).size(path)
         if size > LARGEST:
@@ -198,14 +238,14 @@ def read_manifest(folder: Place) -> Manifest:
             f"{str(path)!r} is not JSON: {error}. It is replaced as a whole, so another program "
             "changed it, or the disk did. Restore it from a copy; the tables beside it may be whole."
         ) from error
-    return _parse(path, content)
+    return _parse(path, content, rank)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _parse(path: Place, content: Any) -> Manifest:
+def _parse(path: Place, content: Any, rank: int) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise StoreError(
@@ -228,7 +268,21 @@ def _parse(path: Place, content: Any) -> Manifest:
         tables=_parse_tables(path, content.get("tables")),
         metadata=content["metadata"],
         complete=content["complete"],
+        worker=_parse_worker(path, content, rank),
     )
+
+
+def _parse_worker(path: Place, content: Mapping[str, Any], rank: int) -> Worker:
+    if content["version"] <= _OF_ONE_WORKER:
+        if rank:
+            raise _damaged(path, "version", content["version"])
+        return ALONE
+    size = content.get("workers")
+    if type(size) is not int or not 2 <= size <= MOST_WORKERS:
+        raise _damaged(path, "workers", size)
+    if content.get("worker") != rank or rank >= size:
+        raise _damaged(path, "worker", content.get("worker"))
+    return Worker(rank, size)
 
 
 def _parse_tables(path: Place, tables: Any) -> dict[str, TableEntry]:

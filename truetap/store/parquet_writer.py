@@ -34,15 +34,22 @@ class PartWriter:
         part: Phase and epoch of the rows, for the files' path; None when it doesn't name them.
         schema: Schema of the batches, without what the path names.
         next_number: Gives each file its number.
+        rank: The rank of the worker whose rows they are.
     """
 
     def __init__(
-        self, folder: Path, part: tuple[str, int] | None, schema: pa.Schema, next_number: Callable[[], int]
+        self,
+        folder: Path,
+        part: tuple[str, int] | None,
+        schema: pa.Schema,
+        next_number: Callable[[], int],
+        rank: int = 0,
     ) -> None:
         self._folder = folder
         self._part = part
         self._schema = schema
         self._next_number = next_number
+        self._rank = rank
         self._sought = {SOUGHT, *ORDER} <= set(schema.names)
         self._sizes: Sizes | None = None
         self._held: list[pa.RecordBatch] = []
@@ -83,7 +90,8 @@ class PartWriter:
         if self._file is not None and self._file.sorted_by != sorted_by:
             self._finish_file()
         if self._file is None:
-            self._file = _OpenFile(self._folder, parquet_path(self._next_number(), self._part), run, sizes, sorted_by)
+            path = parquet_path(self._next_number(), self._part, self._rank)
+            self._file = _OpenFile(self._folder, path, run, sizes, sorted_by)
         self._file.write(run)
 
     def _finish_file(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from truetap.errors import StoreError
 from truetap.store.background import wait_for
 from truetap.store.folder import RunFolder
 from truetap.store.leftovers import remove_leftovers
-from truetap.store.manifest import write_manifest
+from truetap.store.manifest import Manifest, write_manifest
 from truetap.store.reader import RunReader
 from truetap.store.retention import Retention, Shelf, pieces_of, without
+from truetap.store.worker import Worker
 
 __all__ = ["Pruned", "prune"]
 
@@ -84,20 +86,28 @@ def prune(
             f"{place.url!r}. Expected: a folder of this machine; a Recorder keeps to max_bytes= in stores too."
         )
     wait_for(place)
-    folder = RunFolder(place, append=True)
-    try:
-        manifest = folder.manifest
-        if manifest is None:
-            raise StoreError(f"The run at {str(place)!r} has gone meanwhile.")
-        shelf = Shelf(retention, pieces_of(place, manifest))
+    with ExitStack() as locks:
+        manifests = {}
+        for worker in Worker(0, reader.workers).all():
+            if worker.rank not in reader.absent:
+                folder = RunFolder(place, append=True, worker=worker)
+                locks.callback(folder.release)
+                manifests[worker.rank] = _manifest_of(folder)
+        shelf = Shelf(retention, [piece for manifest in manifests.values() for piece in pieces_of(place, manifest)])
         gone = shelf.take()
-        if gone and not dry_run:
-            manifest = without(manifest, gone)
-            write_manifest(place, manifest)
-            remove_leftovers(place, manifest)
-    finally:
-        folder.release()
+        for rank, manifest in manifests.items():
+            own = [piece for piece in gone if piece.rank == rank]
+            if own and not dry_run:
+                now = without(manifest, own)
+                write_manifest(place, now)
+                remove_leftovers(place, now)
     rows: dict[str, int] = {}
     for piece in gone:
         rows[piece.table] = rows.get(piece.table, 0) + piece.rows
     return Pruned(rows, len(gone), sum(piece.nbytes for piece in gone), shelf.nbytes)
+
+
+def _manifest_of(folder: RunFolder) -> Manifest:
+    if folder.manifest is None:
+        raise StoreError(f"The run at {str(folder.path)!r} has gone meanwhile.")
+    return folder.manifest

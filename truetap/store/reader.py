@@ -21,9 +21,10 @@ from truetap.store.manifest import JSON, ParquetFile, read_manifest
 from truetap.store.nearby import whereabouts
 from truetap.store.parquet_reader import ParquetSource, check_places
 from truetap.store.place import place_of
-from truetap.store.problem import Problem
+from truetap.store.problem import Problem, uncommitted
 from truetap.store.verify import verify_table
 from truetap.store.view import Found, TableView, look
+from truetap.store.worker import Worker
 
 _MOST_KEPT_OPEN = 1000
 
@@ -76,6 +77,16 @@ class RunReader:
         return self._manifest.complete
 
     @property
+    def workers(self) -> int:
+        """How many processes wrote, or write, the run."""
+        return self._manifest.worker.size
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """The ranks of the workers that have not begun."""
+        return self._manifest.absent
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables begun when the run was opened."""
         return tuple(self._manifest.tables)
@@ -88,6 +99,7 @@ class RunReader:
         epoch: int | None = None,
         columns: Sequence[str] | None = None,
         check: bool = False,
+        worker: int | None = None,
     ) -> Batches:
         """The batches of a table committed by now, each read when it is asked for.
 
@@ -102,6 +114,7 @@ class RunReader:
             columns: Names of the columns to read; all by default. `Batches.select` chooses later.
             check: Whether to raise for any damage, and to compare each batch with its checksum
                 before it is handed out.
+            worker: Only what the worker of this rank wrote.
 
         Returns:
             A sequence of record batches, whose schemas may differ; a worker's are in the order written.
@@ -115,21 +128,30 @@ class RunReader:
         def use(view: TableView) -> Batches:
             if check:
                 self._refuse(table, view.damage())
-            return Batches([*view.parquet(check=check), *view.segments(check=check)], columns=columns)
+            own = view if worker is None else view.of_worker(worker)
+            return Batches([*own.parquet(check=check), *own.segments(check=check)], columns=columns)
 
         found = self._look(table, use)
         return found if phase is None and epoch is None else found.of_part(phase, epoch)
 
-    def arrow(self, table: str) -> Batches:
+    def arrow(self, table: str, *, worker: int | None = None) -> Batches:
         """Those batches of a table that are in Arrow segments: none of a table that was compacted.
 
         Together with the files of `parquet` they are the table. Where a run is still being written,
         ask `parquet_and_arrow` for both at once.
 
+        Args:
+            table: Name of the table.
+            worker: Only what the worker of this rank wrote.
+
         Raises:
             StoreError: There is no such table, or a file can't be read.
         """
-        return self.parquet_and_arrow(table)[1]
+
+        def use(view: TableView) -> Batches:
+            return Batches((view if worker is None else view.of_worker(worker)).segments())
+
+        return self._look(table, use)
 
     def parquet(self, table: str) -> list[str]:
         """Paths of a table's Parquet files, in the order of their rows.
@@ -241,7 +263,9 @@ class RunReader:
         Raises:
             StoreError: A file can't be read.
         """
-        return [
+        files = [self.path / Worker(rank).manifest for rank in self.absent]
+        found = [uncommitted(file, 0, f"of {self.workers} workers this one has not begun") for file in files]
+        return found + [
             problem
             for table in self.tables
             for problem in self._look(table, lambda view: list(verify_table(view.folder, view.entry)))

@@ -28,6 +28,7 @@ from truetap.store.manifest import JSON, checked_metadata
 from truetap.store.retention import Retention
 from truetap.store.rows import RowGatherer, Rows, Together, Work, measured
 from truetap.store.work_queue import Item, WorkQueue
+from truetap.store.worker import ALONE, Worker
 from truetap.store.writer import RunWriter
 
 __all__ = ["Overhead", "Recording", "Rows", "Work"]
@@ -78,6 +79,7 @@ class Recording:
         gather_bytes: Rows of a table are gathered to this size before they are written.
         compact: Whether `close` turns small tables into Parquet files.
         upload: Of a URL, how the run gets there.
+        worker: Which of several processes that write the same run this is.
 
     Attributes:
         path: The folder that is written to.
@@ -111,6 +113,7 @@ class Recording:
         gather_bytes: int = 1 << 20,
         compact: bool = True,
         upload: Upload | None = None,
+        worker: Worker = ALONE,
     ) -> None:
         if when_full not in ("block", "drop"):
             raise StoreError(
@@ -125,6 +128,7 @@ class Recording:
             segment_bytes=segment_bytes,
             gather_bytes=0,
             upload=upload,
+            worker=worker,
         )
         self.path = self._writer.path
         self._asked_for = path

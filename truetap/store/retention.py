@@ -61,7 +61,8 @@ class Piece:
 
     Attributes:
         table: Name of the table.
-        worker: Who wrote it; "" for a Parquet file.
+        rank: Of the worker in whose manifest it is.
+        folder: The folder of a segment in the table's; "" for a Parquet file.
         place: Number of the segment, or the Parquet file.
         rows: Its rows.
         nbytes: Its size.
@@ -69,7 +70,8 @@ class Piece:
     """
 
     table: str
-    worker: str
+    rank: int
+    folder: str
     place: int | ParquetFile
     rows: int
     nbytes: int
@@ -97,7 +99,7 @@ class Shelf:
 
     def __init__(self, retention: Retention, pieces: Iterable[Piece] = ()) -> None:
         self._retention = retention
-        self._queues: dict[tuple[str, str], Queue] = {}
+        self._queues: dict[tuple[str, int, str], Queue] = {}
         self._epochs: dict[tuple[str, str], list[int]] = {}  # of each table and phase, the last ones, in order
         self.nbytes = 0
         self._curves = 0  # of these, what is no bulk
@@ -106,7 +108,7 @@ class Shelf:
 
     def add(self, piece: Piece) -> None:
         """Take a file that was finished."""
-        self._queues.setdefault((piece.table, piece.worker), []).append(piece)
+        self._queues.setdefault(_queue_of(piece), []).append(piece)
         self.nbytes += piece.nbytes
         self._curves += piece.nbytes * (not piece.is_bulk)
         for phase, epoch in piece.newest.items():
@@ -144,7 +146,7 @@ class Shelf:
                 self._see(table, phase, epoch)
         most = keep + (begun is not None)
         first = {place: epochs[-most] for place, epochs in self._epochs.items() if len(epochs) >= most}
-        for (table, _), queue in self._queues.items():
+        for (table, *_), queue in self._queues.items():
             while _is_bulk(table) and (old := [piece for piece in _spared(queue) if _is_before(piece, first)]):
                 gone += map(self._pop, old)
         return gone
@@ -157,29 +159,31 @@ class Shelf:
     def _pop(self, piece: Piece) -> Piece:
         self.nbytes -= piece.nbytes
         self._curves -= piece.nbytes * (not piece.is_bulk)
-        self._queues[piece.table, piece.worker].remove(piece)
+        self._queues[_queue_of(piece)].remove(piece)
         return piece
 
 
 def pieces_of(folder: Place, manifest: Manifest) -> list[Piece]:
-    """The files of a run to which nobody writes. Cost: a row of each Arrow batch is read.
+    """The files of a run, or of one of its workers, to which nobody writes. Cost: a row of each Arrow batch is read.
 
     Raises:
         StoreError: A file can't be read, or is damaged.
     """
     found = []
+    worker = manifest.worker
     for table, entry in manifest.tables.items():
         for file in entry.parquet:
             source = ParquetSource(folder / table, file)
             newest = newest_of(source.part(number) for number in range(source.num_batches))
             source.release()
-            found.append(Piece(table, "", file, file.rows, file.bytes, newest))
-        for snapshot in live_snapshots(folder / table, entry):
+            found.append(Piece(table, worker.rank, "", file, file.rows, file.bytes, newest))
+        for snapshot in live_snapshots(folder / table, entry, worker.folder if worker.size > 1 else None):
             segment = MappedSegment(snapshot)
             newest = newest_of(segment.part(number) for number in range(segment.num_batches))
             nbytes = sum(_size(path) for path in (snapshot.path, log_file(snapshot.path)))
-            worker, number = snapshot.path.parent.name, segment_number(snapshot.path.name)
-            found.append(Piece(table, worker, number, snapshot.num_rows, nbytes, newest))
+            number = segment_number(snapshot.path.name)
+            written = snapshot.path.parent.name
+            found.append(Piece(table, worker.rank, written, number, snapshot.num_rows, nbytes, newest))
     return found
 
 
@@ -192,9 +196,13 @@ def without(manifest: Manifest, pieces: Sequence[Piece]) -> Manifest:
         if isinstance(piece.place, ParquetFile):
             entry = replace(entry, parquet=tuple(file for file in entry.parquet if file != piece.place))
         else:
-            entry = replace(entry, replaced={**entry.replaced, piece.worker: piece.place + 1})
+            entry = replace(entry, replaced={**entry.replaced, piece.folder: piece.place + 1})
         tables[piece.table] = entry
     return replace(manifest, tables=tables)
+
+
+def _queue_of(piece: Piece) -> tuple[str, int, str]:
+    return piece.table, piece.rank, piece.folder
 
 
 def _size(path: Place) -> int:

@@ -55,17 +55,18 @@ def take_snapshot(path: Place) -> Snapshot:
         raise StoreError(f"Could not read {str(path)!r}: {error.strerror or error}.") from error
 
 
-def live_snapshots(table: Place, entry: TableEntry) -> list[Snapshot]:
-    """All segments in a table's folder whose rows no Parquet file has taken over, in order.
+def live_snapshots(table: Place, entry: TableEntry, worker: str | None = None) -> list[Snapshot]:
+    """All segments in a table's folder whose rows no Parquet file has taken over, in order; or those of one worker.
 
     Raises:
         StoreError: A file is there but can't be read.
     """
     return [
-        take_snapshot(segment_file(worker, number))
-        for worker in worker_folders(table)
-        for number in files_of(table).begun(segment_numbers(worker), entry.segments.get(worker.name, 0))
-        if number >= entry.replaced.get(worker.name, 0)
+        take_snapshot(segment_file(folder, number))
+        for folder in worker_folders(table)
+        if worker in (None, folder.name)
+        for number in files_of(table).begun(segment_numbers(folder), entry.segments.get(folder.name, 0))
+        if number >= entry.replaced.get(folder.name, 0)
     ]
 
 

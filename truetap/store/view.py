@@ -8,19 +8,20 @@ it is looked for anew. Segments that may be removed later are mapped at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from truetap.store.compaction import is_compactable
 from truetap.store.files import Place
-from truetap.store.lock import LOCK
+from truetap.store.layout import rank_of
 from truetap.store.manifest import Manifest, ParquetFile, TableEntry, read_manifest
 from truetap.store.mapped import MappedSegment
 from truetap.store.parquet_reader import ParquetSource, problems_of
 from truetap.store.problem import Problem
 from truetap.store.snapshot import Snapshot, live_snapshots
 from truetap.store.verify import missing_segments
+from truetap.store.worker import Worker
 
 Found = TypeVar("Found")
 
@@ -45,6 +46,13 @@ class TableView:
     def num_rows(self) -> int:
         """Rows, without reading them."""
         return sum(file.rows for file in self.entry.parquet) + sum(one.num_rows for one in self.snapshots)
+
+    def of_worker(self, rank: int) -> TableView:
+        """What one worker wrote of it."""
+        files = tuple(file for file in self.entry.parquet if rank_of(file.path) == rank)
+        folder = Worker(rank).folder
+        snapshots = tuple(one for one in self.snapshots if one.path.parent.name == folder)
+        return replace(self, entry=replace(self.entry, parquet=files), snapshots=snapshots)
 
     def parquet(
         self, *, check: bool = False, known: Mapping[ParquetFile, ParquetSource] = MappingProxyType({})
@@ -91,7 +99,7 @@ def look(folder: Place, table: str, use: Callable[[TableView], Found]) -> Found:
         entry = manifest.tables[table]
         failed: Exception | None = None
         try:
-            settled = manifest.complete and not (folder / LOCK).exists()
+            settled = manifest.complete and not any((folder / one.lock).exists() for one in manifest.worker.all())
             view = TableView(folder / table, entry, settled, tuple(live_snapshots(folder / table, entry)))
             found = use(view)
         except (OSError, ValueError) as error:  # what a file gives that is removed while it is read

@@ -18,14 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 
 from truetap.errors import StoreError
 from truetap.store.background import wait_for
 from truetap.store.compaction import compacted_tables
 from truetap.store.destination import Upload
-from truetap.store.folder import RunFolder, cannot_create
-from truetap.store.layout import WORKER, check_table, segment_numbers
+from truetap.store.folder import RunFolder, cannot_create, first_worker
+from truetap.store.layout import check_table, segment_numbers
 from truetap.store.leftovers import remove_leftovers
 from truetap.store.manifest import (
     JSON,
@@ -40,6 +41,7 @@ from truetap.store.plain import check_folder
 from truetap.store.remote.destination import destination_of
 from truetap.store.retention import Piece, Retention, Shelf, pieces_of, without
 from truetap.store.table import Finished, TableWriter
+from truetap.store.worker import ALONE, Worker
 
 _EPOCH_BYTES = 4 << 20  # less than this of several epochs may lie in one segment
 _LEAST_PIECES = 16  # in which `max_bytes` are cut
@@ -62,6 +64,8 @@ class RunWriter:
             before it is closed.
         retention: How much of the run is kept; all by default.
         upload: Of a URL, how the run gets there.
+        worker: Which of several processes that write the same run this is; every table then has a column
+            `worker`, int32. By default it is the only one, or, of a run that goes on, its first.
 
     Raises:
         RunExistsError: The folder holds a run and `append` is False, or other files.
@@ -90,8 +94,10 @@ class RunWriter:
         append: bool = False,
         retention: Retention | None = None,
         upload: Upload | None = None,
+        worker: Worker | None = None,
     ) -> None:
         self._retention = retention or Retention()
+        self._rank = worker.rank if worker is not None and worker.size > 1 else None
         self._segment_bytes = segment_bytes
         if self._retention.max_bytes is not None:
             self._segment_bytes = min(segment_bytes, max(1, self._retention.max_bytes // _LEAST_PIECES))
@@ -102,10 +108,11 @@ class RunWriter:
         self._closed = False
         checked = checked_metadata(metadata or {})
         wait_for(path)
-        self._destination = destination_of(path, upload, append=append)
+        self._destination = destination_of(path, upload, append=append, worker=worker)
         self.path = self._destination.folder
         try:
-            self._folder = RunFolder(self.path, append=append)
+            self._worker = worker or (first_worker(self.path) if append else ALONE)
+            self._folder = RunFolder(self.path, append=append, worker=self._worker)
             try:
                 self._manifest = self._begin(self._folder.manifest, checked)
                 there = pieces_of(self._destination.whole, self._manifest) if self._retention else ()
@@ -134,6 +141,8 @@ class RunWriter:
                 the file system refuses. What was committed before stays readable.
         """
         self._check_open()
+        if self._rank is not None:
+            batch = batch.append_column("worker", pa.array(np.full(len(batch), self._rank, np.int32)))
         writer = self._tables.get(table)
         if writer is None:
             writer = self._begin_table(table)
@@ -298,7 +307,7 @@ class RunWriter:
     def _begin(self, existing: Manifest | None, metadata: Mapping[str, JSON]) -> Manifest:
         if existing is None:
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            begun = Manifest(created=created, truetap=writer_version(), metadata=metadata)
+            begun = Manifest(created=created, truetap=writer_version(), metadata=metadata, worker=self._worker)
             remove_leftovers(self.path, begun)  # of a process that was killed before there was a run
             return begun
         remove_leftovers(self.path, existing)
@@ -317,7 +326,7 @@ class RunWriter:
         self._write_manifest()
 
     def _begin_table(self, name: str) -> TableWriter:
-        folder = self.path / check_table(name) / WORKER
+        folder = self.path / check_table(name) / self._worker.folder
         try:
             for made in (folder.parent, folder):  # not the run's own: it was there, and if not, something is wrong
                 check_folder(made)
@@ -346,7 +355,8 @@ class RunWriter:
     def _add_to_shelf(self, name: str, segment: Finished) -> None:
         if self._retention:
             place, rows, nbytes = segment.number, segment.rows, segment.nbytes
-            self._shelf.add(Piece(name, WORKER, place, rows, nbytes, segment.newest))
+            worker = self._worker
+            self._shelf.add(Piece(name, worker.rank, worker.folder, place, rows, nbytes, segment.newest))
 
     @property
     def _open_bytes(self) -> int:
@@ -371,7 +381,7 @@ class RunWriter:
 
     def _num_segments(self, name: str, folder: Path) -> int:
         """How many segments of a table were begun before, announced or not."""
-        known = self._manifest.tables.get(name, TableEntry()).segments.get(WORKER, 0)
+        known = self._manifest.tables.get(name, TableEntry()).segments.get(self._worker.folder, 0)
         return max([known, *(number + 1 for number in segment_numbers(folder))])
 
     def _write_manifest(self) -> None:
@@ -379,7 +389,7 @@ class RunWriter:
         for name, table in self._tables.items():
             if table.num_segments:
                 entry = tables.get(name, TableEntry())
-                tables[name] = replace(entry, segments={**entry.segments, WORKER: table.num_segments})
+                tables[name] = replace(entry, segments={**entry.segments, self._worker.folder: table.num_segments})
         self._manifest = replace(self._manifest, tables=tables)
         write_manifest(self.path, self._manifest)
 

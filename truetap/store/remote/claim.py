@@ -16,8 +16,8 @@ import socket
 from collections.abc import Callable
 
 from truetap.errors import RunExistsError, StoreError
-from truetap.store.lock import LOCK
 from truetap.store.remote.path import RemotePath
+from truetap.store.worker import ALONE, Worker
 
 __all__ = ["Claim", "new_token"]
 
@@ -33,11 +33,12 @@ class Claim:
     Args:
         run: The run's folder in the store.
         token: That of the writer; the same again when it goes on after it was killed.
+        worker: Which of the run's workers writes: each has a right of its own.
     """
 
-    def __init__(self, run: RemotePath, token: str) -> None:
+    def __init__(self, run: RemotePath, token: str, worker: Worker = ALONE) -> None:
         self._run = run
-        self._object = run / LOCK
+        self._object = run / worker.lock
         self._token = token
 
     def take(self, *, over: bool) -> None:

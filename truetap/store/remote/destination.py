@@ -11,7 +11,7 @@ import os
 from truetap.errors import NotUploadedError, RunExistsError, StoreError
 from truetap.store.compaction import is_compactable
 from truetap.store.destination import Destination, Upload
-from truetap.store.layout import MANIFEST, log_file, segment_file
+from truetap.store.layout import log_file, segment_file
 from truetap.store.lock import WriterLock
 from truetap.store.manifest import Manifest, write_manifest
 from truetap.store.place import AnyPlace, place_of
@@ -21,6 +21,7 @@ from truetap.store.remote.path import RemotePath
 from truetap.store.remote.sending import Sending, manifest_in
 from truetap.store.remote.spool import spool_for
 from truetap.store.remote.uploader import Uploader
+from truetap.store.worker import ALONE, Worker
 
 __all__ = ["StoreDestination", "destination_of", "to_go_on"]
 
@@ -32,22 +33,24 @@ class StoreDestination(Destination):
         store: The run's folder in the store.
         upload: How it gets there.
         append: Whether to go on in a run that is there, or in the spool.
+        worker: Which of the run's workers writes.
 
     Raises:
         RunExistsError: There is a run, there or in the spool, and `append` is False; or another writes to it.
         StoreError: The store can't be read or written, or the spool can't.
     """
 
-    def __init__(self, store: RemotePath, upload: Upload, *, append: bool) -> None:
-        self.spool = spool_for(store.url, upload.spool)
+    def __init__(self, store: RemotePath, upload: Upload, *, append: bool, worker: Worker = ALONE) -> None:
+        self.spool = spool_for(store.url, upload.spool, worker.rank)
         super().__init__(self.spool.run)
         self.place = store
         self._is_new = False
         self.seal_after = upload.seconds
         self._store = store
+        self._worker = worker
         self._upload = upload
         self._uploader: Uploader | None = None
-        there = manifest_in(store)
+        there = manifest_in(store, worker.rank)
         if there is not None and not append:
             raise RunExistsError(
                 f"There is a run at {store.url!r} already, created {there.created}; it is left as it is. Record to "
@@ -56,16 +59,16 @@ class StoreDestination(Destination):
         self.spool.make()
         self._lock = WriterLock(self.spool.folder, needed=False)
         try:
-            self._is_new = there is None and not (self.folder / MANIFEST).exists()
+            self._is_new = there is None and not (self.folder / self._worker.manifest).exists()
             token = self._go_on(there, append)
-            self._claim = Claim(store, token)
+            self._claim = Claim(store, token, worker)
             self._claim.take(over=append)
             self.spool.note(store.url, token)
         except BaseException:
             self._lock.release()
             self._remove_if_empty()
             raise
-        self._sending = Sending(self.folder, store, self._claim, clear=True)
+        self._sending = Sending(self.folder, store, self._claim, clear=True, rank=worker.rank)
 
     @property
     def whole(self) -> AnyPlace:
@@ -117,7 +120,7 @@ class StoreDestination(Destination):
             self._uploader.stop()
         no_longer_sent(self._store.url)
         try:
-            (self._store / MANIFEST).remove()
+            (self._store / self._worker.manifest).remove()
             self._claim.release()
         except OSError as error:
             raise StoreError(
@@ -140,7 +143,7 @@ class StoreDestination(Destination):
     def _go_on(self, there: Manifest | None, append: bool) -> str:
         """Make the spool what the writer goes on from; the token to write under."""
         url, token = self.spool.noted()
-        if not (self.folder / MANIFEST).exists():
+        if not (self.folder / self._worker.manifest).exists():
             if there is not None:
                 self._fetch(there)
             return token or new_token()
@@ -155,9 +158,9 @@ class StoreDestination(Destination):
                 f"The spool {str(self.spool.folder)!r} holds a run for {url!r}. Received: {self._store.url!r}. "
                 "Expected: another spool=, or that URL."
             )
-        claim = Claim(self._store, token)
+        claim = Claim(self._store, token, self._worker)
         if there is not None and not claim.is_ours():
-            if not Sending(self.folder, self._store, claim, clear=False).is_all_there():
+            if not Sending(self.folder, self._store, claim, clear=False, rank=self._worker.rank).is_all_there():
                 raise RunExistsError(
                     f"The run at {self._store.url!r} was gone on with elsewhere, and {str(self.spool.folder)!r} holds "
                     "rows of it that were never sent. Received: both. Expected: one; send these to another URL by "
@@ -182,17 +185,20 @@ class StoreDestination(Destination):
         write_manifest(self.folder, there)
 
     def _remove_if_empty(self) -> None:
-        if not (self.folder / MANIFEST).exists():
+        if not (self.folder / self._worker.manifest).exists():
             self.spool.remove()
 
 
-def destination_of(path: str | os.PathLike[str], upload: Upload | None, *, append: bool) -> Destination:
+def destination_of(
+    path: str | os.PathLike[str], upload: Upload | None, *, append: bool, worker: Worker | None = None
+) -> Destination:
     """Where a run goes that is written to a path or URL.
 
     Args:
         path: The path or URL.
         upload: Of a URL, how the run gets there.
         append: Whether to go on in a run that is there.
+        worker: Which of the run's workers writes; the only one, or of a run that goes on its first, by default.
 
     Raises:
         RunExistsError, StoreError: As for `StoreDestination`; or `upload` is given for a path.
@@ -200,16 +206,16 @@ def destination_of(path: str | os.PathLike[str], upload: Upload | None, *, appen
     way = upload or Upload()
     place = path if isinstance(path, RemotePath) else place_of(path, way.storage_options)
     if isinstance(place, RemotePath):
-        return StoreDestination(place.in_store, way, append=append)
+        return StoreDestination(place.in_store, way, append=append, worker=worker or ALONE)
     return Destination(place)
 
 
-def to_go_on(path: str | os.PathLike[str], upload: Upload) -> AnyPlace:
+def to_go_on(path: str | os.PathLike[str], upload: Upload, worker: Worker = ALONE) -> AnyPlace:
     """The run at a path or URL, together with what a killed recording has left of it on this machine."""
     place = place_of(path, upload.storage_options)
     if not isinstance(place, RemotePath):
         return place
     store = place.in_store
-    spool = spool_for(store.url, upload.spool)
-    left = spool.noted()[0] == store.url and (spool.run / MANIFEST).exists()
+    spool = spool_for(store.url, upload.spool, worker.rank)
+    left = spool.noted()[0] == store.url and (spool.run / worker.manifest).exists()
     return OverlayPath(spool.run, store) if left else store

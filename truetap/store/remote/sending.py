@@ -13,8 +13,8 @@ from pathlib import Path
 from truetap.errors import StoreError
 from truetap.store.commit_log import read_commit_log
 from truetap.store.compaction import is_compactable
-from truetap.store.layout import MANIFEST, log_file, segment_file
-from truetap.store.manifest import Manifest, TableEntry, read_manifest
+from truetap.store.layout import log_file, segment_file
+from truetap.store.manifest import Manifest, TableEntry, read_manifest_of
 from truetap.store.remote.claim import Claim
 from truetap.store.remote.path import RemotePath
 
@@ -29,9 +29,11 @@ class Sending:
         store: The run's folder in the store.
         claim: The right to write there.
         clear: Whether segments that the folder needs no more are removed from it.
+        rank: Of the worker whose files are sent.
     """
 
-    def __init__(self, folder: Path, store: RemotePath, claim: Claim, *, clear: bool) -> None:
+    def __init__(self, folder: Path, store: RemotePath, claim: Claim, *, clear: bool, rank: int = 0) -> None:
+        self._rank = rank
         self._folder = folder
         self._store = store
         self._claim = claim
@@ -52,15 +54,15 @@ class Sending:
         """
         if not self._asked:
             self._look()
-        manifest = read_manifest(self._folder)
+        manifest = read_manifest_of(self._folder, self._rank)
         for table, entry in manifest.tables.items():
             for worker, count in entry.segments.items():
                 self._send_segments(table, worker, entry, count, ended)
             self._send_parquet(table, entry)
         there = self._as_it_is_there(manifest, ended)
         if there != self._sent:
-            self._claim.check(lambda: manifest_in(self._store) == self._sent)
-            (self._store / MANIFEST).write(there.to_json().encode())
+            self._claim.check(lambda: manifest_in(self._store, self._rank) == self._sent)
+            (self._store / there.worker.manifest).write(there.to_json().encode())
             before, self._sent = self._sent, there
             if before is not None:
                 self._remove_replaced(before, there)
@@ -78,11 +80,13 @@ class Sending:
 
     def is_all_there(self) -> bool:
         """Whether the store holds what the folder does, were it sent now."""
-        return self.there() is not None and self._sent == self._as_it_is_there(read_manifest(self._folder), True)
+        return self.there() is not None and self._sent == self._as_it_is_there(
+            read_manifest_of(self._folder, self._rank), True
+        )
 
     def _look(self) -> None:
         """What the store holds already, from an earlier writer of this run."""
-        self._sent = manifest_in(self._store)
+        self._sent = manifest_in(self._store, self._rank)
         self._asked = True
         if self._sent is None:
             return
@@ -142,14 +146,14 @@ class Sending:
                     log_file(segment).unlink(missing_ok=True)
 
 
-def manifest_in(store: RemotePath) -> Manifest | None:
-    """The manifest of a run in a store; None when there is no run.
+def manifest_in(store: RemotePath, rank: int = 0) -> Manifest | None:
+    """The manifest of a run's worker in a store; None when there is no run, or the worker has not begun.
 
     Raises:
         StoreError: It can't be read.
     """
     try:
-        return read_manifest(store)
+        return read_manifest_of(store, rank)
     except FileNotFoundError:
         return None
     except StoreError:

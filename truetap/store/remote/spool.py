@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from truetap.errors import StoreError
+from truetap.store.worker import Worker
 
 __all__ = ["Spool", "spool_for"]
 
@@ -73,18 +74,20 @@ class Spool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def spool_for(url: str, chosen: str | os.PathLike[str] | None) -> Spool:
+def spool_for(url: str, chosen: str | os.PathLike[str] | None, rank: int = 0) -> Spool:
     """The spool of a URL.
 
     Args:
         url: Where the run goes.
         chosen: The folder, if the user chose one.
+        rank: Of the worker that writes: several of one run have spools of their own on one machine.
     """
     if chosen is not None:
-        return Spool(Path(chosen))
+        return Spool(Path(chosen) / Worker(rank).folder if rank else Path(chosen))
     name = re.sub(r"[^\w-]+", "_", url.rpartition("/")[2])[:40]
     digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    return Spool(_cache() / "truetap" / "spool" / f"{name}-{digest}")
+    own = f"-{Worker(rank).folder}" if rank else ""
+    return Spool(_cache() / "truetap" / "spool" / f"{name}-{digest}{own}")
 
 
 def _cache() -> Path:
