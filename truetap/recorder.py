@@ -52,7 +52,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     """Records what flows through `fit`, `evaluate` and `predict`.
 
     Args:
-        path: The run's folder. Nothing is written before something is recorded.
+        path: The run's folder. Nothing is written before something is recorded. Processes that train one model
+            together give the same path, on a file system that they share, and write one run.
         taps: What to record: a tap or a list of them (`tt.Outputs()`, `tt.Activations("conv*", every=10,
             reduce="mean")`, …); by default `tt.Outputs()`. "diagnose" is what all rules of `run.diagnose()` need,
             of what the model has. Scalars of every step are always recorded.
