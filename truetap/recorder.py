@@ -53,7 +53,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         path: The run's folder; or its URL in a store that fsspec reaches, such as "s3://bucket/run". Nothing is written
-            before something is recorded.
+            before something is recorded. Processes that train one model together give the same path, which all of them
+            reach, and write one run.
         taps: What to record: a tap or a list of them (`tt.Outputs()`, `tt.Activations("conv*", every=10,
             reduce="mean")`, …); by default `tt.Outputs()`. "diagnose" is what all rules of `run.diagnose()` need,
             of what the model has. Scalars of every step are always recorded.

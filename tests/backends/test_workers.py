@@ -170,6 +170,17 @@ def test_a_run_that_is_there_is_refused_to_each(found: list[dict[str, Any]]) -> 
     assert all("There is a run at" in told["refused"] and "resume=True" in told["refused"] for told in found)
 
 
+@TRAINS
+def test_what_reads_whole_epochs_on_the_way_is_refused(found: list[dict[str, Any]]) -> None:
+    for rank, told in enumerate(found):
+        assert told["callbacks"] == [
+            f"{name} reads a whole epoch when it ends, and each process has only its own samples then. Received: "
+            f"worker {rank} of 2. Expected: what is computed from the run after training, such as "
+            "run.samples(…).evaluate() or run.diagnose()."
+            for name in ("Watch", "EpochLoss")
+        ]
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="what Keras can't do on JAX")
 def test_predicting_over_processes_is_refused(found: list[dict[str, Any]]) -> None:
     for told in found:

@@ -77,6 +77,12 @@ def train(folder: Path, rank: int, port: str, found: dict[str, Any]) -> None:
     with tt.Recorder(folder / "run", TAPS, on_error="raise") as recorder:
         found["history"] = model.fit(batches, epochs=2, verbose=0, callbacks=[recorder], shuffle=False).history
         found["evaluated"] = model.evaluate(batches, verbose=0, callbacks=[recorder])
+    found["callbacks"] = []
+    for callback in (tt.Watch(), tt.EpochLoss()):
+        try:
+            model.fit(batches, verbose=0, callbacks=[tt.Recorder(folder / "unused", resume=True), callback])
+        except tt.TapError as error:
+            found["callbacks"].append(str(error))
     try:
         tt.Recorder(folder / "run")
     except tt.RunExistsError as error:

@@ -70,8 +70,8 @@ def _unsynced(model: Any, worker: Worker) -> list[str]:
     if worker.size > 1 and type(model).train_step is keras.Model.train_step:
         found.append(
             f"torch.distributed runs {worker.size} processes, and the model trains by Keras' own train_step, which "
-            "never calls DistributedDataParallel: gradients are not averaged, and each process trains a model of its own. "
-            "Expected: a train_step that calls the forward pass of DistributedDataParallel(model)."
+            "never calls DistributedDataParallel: gradients are not averaged, and each process trains a model of its "
+            "own. Expected: a train_step that calls the forward pass of DistributedDataParallel(model)."
         )
     if keras.distribution.distribution() is not None:
         found.append(

@@ -10,7 +10,7 @@ import keras
 
 from truetap.capture.session import calling_list
 from truetap.diagnosis.diagnose import diagnose
-from truetap.epoch_values.source import find_recorder
+from truetap.epoch_values.source import check_alone, find_recorder
 from truetap.errors import DiagnosisError, DiagnosisWarning, TapError
 from truetap.recorder import Recorder
 from truetap.rules.finding import Finding
@@ -85,6 +85,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self._epochs = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
+        check_alone(self)
         self._recorder = find_recorder(self, self._given, calling_list())
         self._told.clear()
         self._epochs = 0

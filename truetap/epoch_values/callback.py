@@ -15,7 +15,7 @@ import keras
 from truetap.about import About
 from truetap.capture.session import calling_list
 from truetap.epoch_values.passes import PassRows
-from truetap.epoch_values.source import check_monitors, check_whole, find_recorder
+from truetap.epoch_values.source import check_alone, check_monitors, check_whole, find_recorder
 from truetap.errors import RecordingWarning, StructureError, TapError, TaskError, near_names
 from truetap.pairing import declared_outputs
 from truetap.recorder import Recorder
@@ -113,6 +113,7 @@ class EpochValue(keras.callbacks.Callback):  # type: ignore[misc]
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _find(self, owner: Any) -> Recorder:
+        check_alone(self)
         recorder = self._recorder = find_recorder(self, self._given, owner)
         check_monitors(self, [f"{prefix}{name}" for name in self._names() for prefix in ("", "val_")], owner)
         return recorder

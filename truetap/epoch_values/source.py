@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from truetap.backends.training import training
 from truetap.errors import TapError
 from truetap.recorder import Recorder
 from truetap.taps import Outputs
 
-__all__ = ["check_monitors", "check_whole", "find_recorder"]
+__all__ = ["check_alone", "check_monitors", "check_whole", "find_recorder"]
 
 
 def find_recorder(callback: Any, given: Recorder | None, owner: Any) -> Recorder:
@@ -64,6 +65,21 @@ def check_whole(callback: Any, recorder: Recorder, phase: str) -> None:
         f"{name} needs every sample of phase {phase!r}, and {what} recorded. Received: {recorder!r}. Expected: "
         f"tt.Outputs() without samples=, every= and the like among its taps; or {name}(…, phases=…) without {phase!r}."
     )
+
+
+def check_alone(callback: Any) -> None:
+    """Whether one process trains the model alone.
+
+    Raises:
+        TapError: Several do: what the others have recorded of an epoch may still be on its way when it ends here.
+    """
+    worker = training().worker()
+    if worker.size > 1:
+        raise TapError(
+            f"{type(callback).__name__} reads a whole epoch when it ends, and each process has only its own samples "
+            f"then. Received: {worker}. Expected: what is computed from the run after training, such as "
+            "run.samples(…).evaluate() or run.diagnose()."
+        )
 
 
 def check_monitors(callback: Any, names: Sequence[str], owner: Any) -> None:
