@@ -199,7 +199,9 @@ class Book:
         upload = self._options.get("upload") or Upload()
         try:
             reader = RunReader(to_go_on(self.path, upload) if resume else place_of(self.path, upload.storage_options))
-        except StoreError:
+        except StoreError as error:
+            if is_url(self.path) and not isinstance(error.__cause__, FileNotFoundError):
+                raise  # whether there is one can't be told
             return  # there is none; what else may be there is told when it is written to
         if not resume:
             raise RunExistsError(
