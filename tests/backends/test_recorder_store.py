@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import truetap as tt
 from tests.remote.served import Store, gate, server, store
-from truetap.errors import StoreError
+from truetap.errors import RecordingWarning, StoreError
 
 __all__ = ["gate", "server", "store"]
 
@@ -65,6 +66,40 @@ def test_fit_records_to_a_store(store: Store) -> None:
     model.fit(X, Y, batch_size=8, epochs=1, verbose=0, callbacks=[more])
     more.finish()
     assert tt.open(store.url()).phases == {"train": [0, 1, 2]}
+
+
+class Refusing(keras.callbacks.Callback):  # type: ignore[misc]
+    """The store refuses from the end of the first epoch to that of the second."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        if epoch == 0:
+            self.store.gate.turn("busy")
+        if epoch == 1:
+            before, end = self.store.gate.refused, time.monotonic() + 60
+            while self.store.gate.refused < before + 4:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+
+def test_a_store_that_refuses_is_said_once_and_training_goes_on(store: Store) -> None:
+    model = standing_still()
+    recorder = tt.Recorder(store.url(), upload_seconds=0.1)
+    with pytest.warns(RecordingWarning, match=r"can't be sent to .* Recording goes on, nothing is lost") as said:
+        model.fit(X, Y, batch_size=8, epochs=4, verbose=0, callbacks=[recorder, Refusing(store)])
+    assert len(said) == 1
+    store.gate.turn("open")
+    recorder.finish()
+    assert len(tt.open(store.url()).samples(epoch=[0, 1, 2, 3]).y_true) == 160
+
+
+def test_going_on_needs_to_know_where_the_run_stands(store: Store) -> None:
+    store.gate.turn("shut")
+    with pytest.raises(StoreError, match="the store can't be reached"):
+        tt.Recorder(store.url(), resume=True)
 
 
 def test_a_bucket_that_is_not_there_is_said_before_training(store: Store, tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import truetap as tt
 from tests.store.helpers import arrays, assert_is, write_run
 from tests.store.recorded import assert_rows, part, sample_rows
+from truetap import columns
 from truetap.errors import StoreError
-from truetap.store import Recording, Rows, RunReader
+from truetap.store import Recording, Rows, RunReader, RunWriter
 
 from .served import Store
 
@@ -104,6 +106,32 @@ def test_of_arrow_segments_the_columns_that_are_asked_for_are_fetched(store: Sto
     before = store.gate.sent
     assert_is(batches[3], arrays(3, 4000))
     assert store.gate.sent - before < whole / 4
+
+
+def test_columns_of_every_kind_are_fetched_alone(store: Store, tmp_path: Path) -> None:
+    """Strings, lists, missing values and tensors, between columns that nobody asked for."""
+    rng = np.random.default_rng(0)
+    rows = 3000
+    tensor = rng.standard_normal((rows, 4)).astype(np.float32)
+    wanted = {
+        "text": pa.array([f"row {number}" if number % 7 else None for number in range(rows)]),
+        "list": pa.array([list(range(number % 5)) for number in range(rows)]),
+        "tensor": columns.encode(tensor),
+    }
+    filling = {f"filling{at}": columns.encode(rng.standard_normal((rows, 40))) for at in range(3)}
+    whole = pa.RecordBatch.from_pydict(dict(zip(filling, filling.values(), strict=True)) | wanted)
+    whole = whole.select(["filling0", "text", "filling1", "list", "tensor", "filling2"])
+    with RunWriter(tmp_path / "run") as run:
+        run.write("table", whole)
+    batches = RunReader(put(store, tmp_path / "run")).batches("table")
+    for names in (["text"], ["list", "text"], ["tensor"], list(wanted), []):
+        before = store.gate.sent
+        found = batches.select(names)[0]
+        assert store.gate.sent - before < 0.1 * whole.nbytes
+        assert found.schema.names == names
+        assert found.num_rows == rows
+        for name in names:
+            assert found.column(name).equals(wanted[name])
 
 
 def test_nothing_but_the_run_is_in_reach_of_a_query(store: Store, tmp_path: Path) -> None:

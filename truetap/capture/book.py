@@ -201,7 +201,9 @@ class Book:
         try:
             options = upload.storage_options
             reader = RunReader(to_go_on(self.path, upload, worker) if resume else place_of(self.path, options))
-        except StoreError:
+        except StoreError as error:
+            if is_url(self.path) and not isinstance(error.__cause__, FileNotFoundError):
+                raise  # whether there is one can't be told
             return  # there is none; what else may be there is told when it is written to
         if worker.size == reader.workers and worker.rank in reader.absent:
             return  # others of this training have begun

@@ -108,6 +108,13 @@ class Files(Protocol):
     def mapped(self, path: Place, ends: Sequence[int]) -> Bytes:
         """An Arrow file up to the last of the ends of its batches; it need not be read before it is touched."""
 
+    def expect(self, files: Iterable[tuple[Place, int, int]]) -> None:
+        """Parquet files will be opened soon: path, size and crc32 of each.
+
+        Raises:
+            StoreError: A store refuses.
+        """
+
     def parquet(self, path: Place, size: int, crc: int) -> CheckedParquet:
         """A Parquet file of this size and checksum, opened."""
 
@@ -164,6 +171,9 @@ class LocalFiles:
         """An Arrow file, mapped: the buffer keeps the mapping, not the file."""
         with pa.memory_map(os.fspath(path)) as file:
             return _Mapped(file.read_buffer(ends[-1]))
+
+    def expect(self, files: Iterable[tuple[Place, int, int]]) -> None:
+        """Nothing is gained by it here."""
 
     def parquet(self, path: Place, size: int, crc: int) -> CheckedParquet:
         """A Parquet file, mapped."""

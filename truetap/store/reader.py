@@ -176,6 +176,7 @@ class RunReader:
         def use(view: TableView) -> tuple[list[str], Batches]:
             for file in view.entry.parquet:  # who is told the paths opens them
                 check_places(view.folder / file.path, file)
+            view.expect_parquet()
             return [str(view.folder / file.path) for file in view.entry.parquet], Batches(view.segments())
 
         return self._look(table, use)
@@ -222,6 +223,7 @@ class RunReader:
         assert value is not None
 
         def use(view: TableView) -> list[pa.RecordBatch]:
+            view.expect_parquet()
             sources = view.parquet(known=self._searched)
             found = rows_where(sources, view.segments(), column, value, columns)
             # The next search needs not open the files again; nobody looks for samples in more of them.

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from truetap.store.compaction import is_compactable
-from truetap.store.files import Place
+from truetap.store.files import Place, files_of
 from truetap.store.layout import rank_of
 from truetap.store.manifest import Manifest, ParquetFile, TableEntry, read_manifest
 from truetap.store.mapped import MappedSegment
@@ -59,6 +59,14 @@ class TableView:
     ) -> list[ParquetSource]:
         """The Parquet files; those that are known already need not be opened again."""
         return [known.get(file) or ParquetSource(self.folder, file, check=check) for file in self.entry.parquet]
+
+    def expect_parquet(self) -> None:
+        """All Parquet files will be opened: those in a store are asked for at the same time.
+
+        Raises:
+            StoreError: The store refuses.
+        """
+        files_of(self.folder).expect((self.folder / file.path, file.bytes, file.crc) for file in self.entry.parquet)
 
     def segments(self, *, check: bool = False) -> list[MappedSegment]:
         """The segments, mapped when they may be removed before they are read.

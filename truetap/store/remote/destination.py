@@ -57,7 +57,10 @@ class StoreDestination(Destination):
                 "another URL, read this one with truetap.open(...), or remove it first."
             )
         self.spool.make()
-        self._lock = WriterLock(self.spool.folder, needed=False)
+        try:
+            self._lock = WriterLock(self.spool.folder, needed=False)
+        except StoreError as error:
+            raise StoreError(f"The run at {store.url!r} is being written from this machine. {error}") from error
         try:
             self._is_new = there is None and not (self.folder / self._worker.manifest).exists()
             token = self._go_on(there, append)
@@ -65,8 +68,8 @@ class StoreDestination(Destination):
             self._claim.take(over=append)
             self.spool.note(store.url, token)
         except BaseException:
-            self._lock.release()
             self._remove_if_empty()
+            self._lock.release()
             raise
         self._sending = Sending(self.folder, store, self._claim, clear=True, rank=worker.rank)
 
@@ -95,10 +98,10 @@ class StoreDestination(Destination):
             if self._uploader is not None:
                 self._uploader.finish(self._upload.patience)
                 self._let_go()
+            no_longer_sent(self._store.url)
+            self.spool.remove()
         finally:
             self._lock.release()
-        no_longer_sent(self._store.url)
-        self.spool.remove()
 
     def abandon(self) -> None:
         """The run could not begin: let go of it, and leave what was there."""
@@ -110,9 +113,9 @@ class StoreDestination(Destination):
                 f"Could not remove the mark of a writer at {self._store.url!r}: {error.strerror or error}."
             ) from error
         finally:
-            self._lock.release()
             if self._is_new:
                 self.spool.remove()
+            self._lock.release()
 
     def discard(self) -> None:
         """Leave nothing of a run that failed before its first row, here or there."""
@@ -127,8 +130,8 @@ class StoreDestination(Destination):
                 f"Could not remove the empty run at {self._store.url!r}: {error.strerror or error}."
             ) from error
         finally:
-            self._lock.release()
             self.spool.remove()
+            self._lock.release()
 
     def _let_go(self) -> None:
         try:

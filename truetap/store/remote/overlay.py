@@ -106,6 +106,10 @@ class OverlayFiles(RemoteFiles):
         here = _overlay(path).here
         return LocalFiles().mapped(here, ends) if here.exists() else super().mapped(path, ends)
 
+    def expect(self, files: Iterable[tuple[Place, int, int]]) -> None:
+        """Fetch the footers of Parquet files that are not here."""
+        super().expect([file for file in files if not _overlay(file[0]).here.exists()])
+
     def parquet(self, path: Place, size: int, crc: int) -> CheckedParquet:
         """A Parquet file, opened."""
         here = _overlay(path).here

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from truetap.errors import StoreError, near_names
 from truetap.store.checked_parquet import CheckedParquet
 from truetap.store.files import Bytes, OpenFile, Place
-from truetap.store.remote.ranges import RangeFile, RemoteBytes
+from truetap.store.remote.ranges import RangeFile, RemoteBytes, expect
 from truetap.store.remote.refusals import in_words
 
 __all__ = ["RemoteFiles", "RemotePath", "connected"]
@@ -96,7 +96,12 @@ class RemotePath:
         if len(spans) == 1:
             return [bytes(self.ask(self.filesystem.cat_file, self.path, start=spans[0][0], end=spans[0][1]))]
         starts, ends = [list(each) for each in zip(*spans, strict=True)]
-        return list(self.ask(self.filesystem.cat_ranges, [self.path] * len(spans), starts, ends, on_error="raise"))
+        return self.read_ranges_of([self] * len(spans), starts, ends)
+
+    def read_ranges_of(self, files: Sequence[RemotePath], starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
+        """A range of each of several files, fetched at the same time."""
+        paths = [file.path for file in files]
+        return list(self.ask(self.filesystem.cat_ranges, paths, list(starts), list(ends), on_error="raise"))
 
     def write(self, content: bytes) -> None:
         """Replace the file as a whole."""
@@ -235,6 +240,10 @@ class RemoteFiles:
     def mapped(self, path: Place, ends: Sequence[int]) -> Bytes:
         """An Arrow file; what is touched is fetched."""
         return RemoteBytes(_remote(path), ends)
+
+    def expect(self, files: Iterable[tuple[Place, int, int]]) -> None:
+        """Fetch the footers of Parquet files at the same time."""
+        expect([(_remote(path), size, crc) for path, size, crc in files])
 
     def parquet(self, path: Place, size: int, crc: int) -> CheckedParquet:
         """A Parquet file, of which column chunks that are asked for together are fetched in one go."""

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import bisect
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from truetap.errors import StoreError
+from truetap.store.remote.tails import End, Tails
 
 if TYPE_CHECKING:
     from truetap.store.remote.path import RemotePath
 
 __all__ = ["RangeFile", "RemoteBytes"]
 
-_TAIL = 32 << 10  # where Parquet files have their footer
 _HEAD = 8 << 10  # where record batches say how they are laid out
 _PREFIX = 8  # a mark of four bytes, and the length of what describes the message
 _AHEAD = 32  # batches whose heads are fetched with the one that is asked for
 _GAP = 64 << 10  # bytes that cost less than another request
+
+_TAILS = Tails()
 
 
 def fetch(path: RemotePath, spans: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -36,15 +37,36 @@ def fetch(path: RemotePath, spans: Sequence[tuple[int, int]]) -> list[bytes]:
     Raises:
         StoreError: The store refuses, or the file is gone.
     """
+    return _in_words(repr(path.url), lambda: path.read_ranges(spans))
+
+
+def _in_words(what: str, ask: Callable[[], list[bytes]]) -> list[bytes]:
     try:
-        return path.read_ranges(spans)
+        return ask()
     except FileNotFoundError as error:
         raise StoreError(
-            f"{path.url!r} is gone. It was there when the run was opened: its rows may have moved to other files, or "
+            f"{what} is gone. It was there when the run was opened: its rows may have moved to other files, or "
             "the run was removed. Open the run again."
         ) from error
     except OSError as error:
-        raise StoreError(f"Could not read {path.url!r}: {error.strerror or error}.") from error
+        raise StoreError(f"Could not read {what}: {error.strerror or error}.") from error
+
+
+def expect(files: Sequence[tuple[RemotePath, int, int]]) -> None:
+    """Fetch the footers of Parquet files that will be opened soon, all at the same time: path, size and crc32 of each.
+
+    Raises:
+        StoreError: The store refuses, or a file is gone.
+    """
+    ends = {End(path.url, size, crc): path for path, size, crc in files}
+
+    def fetch_all(missing: list[End]) -> list[bytes]:
+        paths = [ends[end] for end in missing]
+        starts = [end.start for end in missing]
+        one = f"One of {len(paths)} files, such as {paths[0].url!r},"
+        return _in_words(one, lambda: paths[0].read_ranges_of(paths, starts, [end.size for end in missing]))
+
+    _TAILS.expect(list(ends), fetch_all)
 
 
 class RangeFile(io.RawIOBase):
@@ -60,7 +82,7 @@ class RangeFile(io.RawIOBase):
         super().__init__()
         self._path = path
         self._size = size
-        self._version = version
+        self._end = None if version is None else End(path.url, size, version)
         self._at = 0
         self._held: list[tuple[int, bytes]] = []
 
@@ -82,9 +104,10 @@ class RangeFile(io.RawIOBase):
         for begin, held in self._held:
             if begin <= start and end <= begin + len(held):
                 return held[start - begin : end - begin]
-        tail = max(0, self._size - _TAIL)
-        if start >= tail and self._version is not None:
-            return _tail(self._path, self._size, self._version)[start - tail : end - tail]
+        if self._end is not None and start >= self._end.start:
+            first = self._end.start
+            found = _TAILS.get(self._end, lambda: fetch(self._path, [(first, self._size)])[0])
+            return found[start - first : end - first]
         return fetch(self._path, [(start, end)])[0]
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -113,11 +136,6 @@ class RangeFile(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
-
-
-@lru_cache(maxsize=512)
-def _tail(path: RemotePath, size: int, version: int) -> bytes:
-    return fetch(path, [(max(0, size - _TAIL), size)])[0]
 
 
 class RemoteBytes:
