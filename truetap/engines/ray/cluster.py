@@ -1,0 +1,108 @@
+"""The cluster that a collection runs on: connected to or started, and whether it has room.
+
+Ray waits for ever, without a word, when actors take all CPUs and none is left to read for them; so
+what is asked for is compared with what there is before anything starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from truetap.engines.ray.options import Ray
+from truetap.errors import TruetapError
+
+__all__ = ["actors_that_fit", "connected", "quiet"]
+
+_CPUS_TO_READ = 1.0
+
+
+@contextmanager
+def connected(options: Ray) -> Iterator[None]:
+    """Within, there is a cluster; one that was started here is stopped afterwards.
+
+    Raises:
+        TruetapError: Ray can't be reached or started.
+    """
+    if ray.is_initialized():
+        if options.address is not None:
+            raise TruetapError(
+                f"This process is connected to Ray already. Received: address={options.address!r}. Expected: no "
+                "address, or ray.shutdown() first."
+            )
+        yield
+        return
+    _check_address(options.address or os.environ.get("RAY_ADDRESS", ""))
+    try:
+        ray.init(address=options.address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as error:
+        raise _unreachable(options.address, error) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def actors_that_fit(options: Ray) -> int:
+    """How many actors there will be.
+
+    Raises:
+        TruetapError: The cluster has not enough CPUs or GPUs for them and for reading.
+    """
+    total = ray.cluster_resources()
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    most = float("inf")
+    if options.num_cpus:
+        most = (cpus - _CPUS_TO_READ) / options.num_cpus
+    if options.num_gpus:
+        most = min(most, gpus / options.num_gpus)
+    wanted = options.num_actors or max(1, int(min(most, cpus - _CPUS_TO_READ)))
+    if wanted > most:
+        raise TruetapError(
+            f"The actors leave nothing to read with, or don't fit, and Ray would wait for ever. Received: {wanted} "
+            f"actors of {options.num_cpus:g} CPUs and {options.num_gpus:g} GPUs on a cluster of {cpus:g} CPUs and "
+            f"{gpus:g} GPUs. Expected: at least {_CPUS_TO_READ:g} CPU left over; fewer actors, a smaller num_cpus "
+            "(parts such as 0.5 are fine), or a larger cluster."
+        )
+    return wanted
+
+
+def _check_address(address: str) -> None:
+    """Looks whether anyone listens: where nobody does, Ray ends the whole process."""
+    if address.startswith("ray://"):
+        raise TruetapError(
+            f"Over Ray's client protocol the data would pass this process. Received: address={address!r}. Expected: "
+            "the call made on a machine of the cluster, such as by `ray job submit`."
+        )
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # "auto" and "local", for which Ray looks itself
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str | None, error: Exception) -> TruetapError:
+    what = f"reach a cluster at {address!r}" if address else "start on this machine"
+    return TruetapError(
+        f"Ray can't {what} ({type(error).__name__}: {error}). Expected: a cluster of the same versions of Ray and "
+        "Python; `ray status` there tells of it. On one machine, engine=None needs no Ray."
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within, Ray Data tells of errors only: progress is ours to show."""
+    logger = logging.getLogger("ray.data")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
