@@ -17,7 +17,7 @@ from truetap.collector import Collector, Columns
 from truetap.columns import concatenate, record_batch
 from truetap.data.opening import open_source
 from truetap.data.reader import Reader
-from truetap.engines import Ray, collect_elsewhere, files_source
+from truetap.engines import Call, Ray, collect_elsewhere, files_source
 from truetap.errors import DataEndedEarly, DataError, IdError
 from truetap.held import Held
 from truetap.identified import Identified
@@ -89,20 +89,9 @@ def collect(
     """
     if engine is not None:
         return collect_elsewhere(
-            engine,
-            model,
-            data=data,
-            batch_size=batch_size,
-            steps=steps,
-            ids=ids,
-            layers=layers,
-            inputs=inputs,
-            args=args,
-            kwargs=kwargs,
-            to=to,
-            verbose=verbose,
+            engine, model, Call(data, to, batch_size, steps, ids, layers, inputs, args, kwargs, verbose)
         )
-    reader = _reader(data, batch_size, steps, ids, args, kwargs)
+    reader = _reader(data, batch_size, steps, ids, args, kwargs, model)
     collector = Collector(model, reader, layers=layers, inputs=inputs)
     if to is None:
         return _in_memory(collector, reader, verbose)
@@ -138,7 +127,7 @@ def stream(
         >>> [len(batch) for batch in stream(model, (np.ones((40, 4)), np.zeros(40)))]
         [32, 8]
     """
-    reader = _reader(data, batch_size, steps, ids, args, kwargs)
+    reader = _reader(data, batch_size, steps, ids, args, kwargs, model)
     collector = Collector(model, reader, layers=layers, inputs=inputs)
     return _streamed(collector, reader)
 
@@ -207,13 +196,14 @@ def _reader(
     ids: Any,
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None,
+    model: Any = None,
 ) -> Reader:
     if isinstance(data, Identified):
         if ids is not None:
             raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one of them.")
         data, ids = data.data, data.ids
-    source = files_source(data, batch_size) or open_source(data, batch_size=batch_size, args=args, kwargs=kwargs)
-    return Reader(source, steps=steps, ids=ids)
+    source = None if args or kwargs else files_source(data, batch_size, model, ids)
+    return Reader(source or open_source(data, batch_size=batch_size, args=args, kwargs=kwargs), steps=steps, ids=ids)
 
 
 def _in_memory(collector: Collector, reader: Reader, verbose: str | int) -> Samples:

@@ -178,6 +178,25 @@ def broken(folder: Path) -> Path:
     return folder
 
 
+def test_a_column_that_nobody_needs_may_hold_nulls(tmp_path: Path, model: Any) -> None:
+    x, y = rows(20)
+    folder = write_parquet(tmp_path / "data", x, y, per_file=20)
+    file = folder / "part-00.parquet"
+    pq.write_table(pq.read_table(file).append_column("comment", pa.nulls(20, pa.string())), file)
+    assert tt.collect(model, folder, ids="key").ids.tolist() == [f"key-{row}" for row in range(20)]
+    assert len(list(tt.stream(model, folder, batch_size=10))) == 2
+    with pytest.raises(DataError, match=r"Column 'comment' .* has 20 nulls"):
+        tt.collect(model, folder, ids=lambda columns: columns["key"])  # a function may look at any
+
+
+def test_what_is_still_being_written_is_no_data(tmp_path: Path, model: Any) -> None:
+    folder = write_parquet(tmp_path / "data", *rows(20), per_file=20)
+    for name in ("_temporary", ".staging"):
+        (folder / name).mkdir()
+        (folder / name / "half.parquet").write_bytes(b"PAR1 and no more")
+    assert len(tt.collect(model, folder)) == 20
+
+
 REFUSED: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "a url": (lambda _: "s3://bucket/x.parquet", DataError, r"ray.data.read_parquet\(url\)"),
     "no labels": (lambda p: write_tables(p, {"x": [1.0]}), UnlabelledDataError, "no labels in the Parquet files"),
@@ -203,6 +222,15 @@ def test_what_cannot_be_read_is_refused_with_the_reason(what: str, tmp_path: Pat
 
 
 def test_what_is_no_file_is_left_to_others(tmp_path: Path) -> None:
-    assert open_files("no such thing") is None
+    with pytest.raises(DataError, match=r"There are no files at 'no such/\*.parquet', seen from '/"):
+        open_files("no such/*.parquet")
     assert open_files((np.zeros(2), np.zeros(2))) is None
     assert open_files([]) is None
+
+
+def test_arguments_that_do_not_fit_files_are_refused(tmp_path: Path) -> None:
+    folder = write_tables(tmp_path, {"x": [1.0], "label": [0]})
+    with pytest.raises(DataError, match=r"batch_size is a number of rows. Received: 0"):
+        tt.ground_truth(folder, batch_size=0)
+    with pytest.raises(DataError, match="args and kwargs are for a function that makes the data"):
+        tt.ground_truth(str(folder), args=(1,))

@@ -36,6 +36,14 @@ class Forgetful(keras.layers.Layer):  # type: ignore[misc]
         return self.function(x)
 
 
+class Slow(keras.optimizers.SGD):  # type: ignore[misc]
+    """Not registered with Keras."""
+
+
+class Largest(keras.metrics.Mean):  # type: ignore[misc]
+    """Not registered with Keras."""
+
+
 def absolute(y_true: Any, y_pred: Any) -> Any:
     return keras.ops.mean(keras.ops.abs(y_true - y_pred), axis=-1)
 
@@ -61,6 +69,15 @@ def test_classes_and_functions_of_the_users_own_go_with_it() -> None:
         x, _ = rows(20)
         np.testing.assert_array_equal(arrived.predict(x, verbose=0), model.predict(x, verbose=0))
         assert model_stamp(arrived) == model_stamp(unpack(pack(model)))
+
+
+def test_metrics_and_an_optimizer_of_the_users_own_do_not_stop_it() -> None:
+    model = with_layer(keras.layers.Dense(2))
+    model.compile(Slow(0.1), "mse", metrics=[absolute, Largest()], weighted_metrics=[absolute])
+    arrived = unpack(pack(model))
+    assert model_stamp(arrived) == model_stamp(model)
+    x, _ = rows(20)
+    np.testing.assert_array_equal(arrived.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
 def test_a_function_makes_it_over_there() -> None:

@@ -13,8 +13,8 @@ from tests.engines.models import classifier, rows, same
 from truetap.data.arrays import ArraySource
 from truetap.engines.pieces import Piece, sliced
 from truetap.engines.shared_run import SharedRun, units_done
-from truetap.engines.units import Part, cut
-from truetap.engines.work import Settings, Task, work_on
+from truetap.engines.units import Part, Task, cut
+from truetap.engines.work import Settings, work_on
 from truetap.errors import LayerError, UnlabelledDataError
 from truetap.samples import Samples
 from truetap.store import RunReader
@@ -28,7 +28,7 @@ def model() -> Any:
 
 
 def settings(run: SharedRun, data: Any, **more: Any) -> Settings:
-    return Settings(run.path, ArraySource(data, 16).facts, 16, stamp=STAMP, **more)
+    return Settings(run.aside, ArraySource(data, 16).facts, 16, stamp=STAMP, **more)
 
 
 def test_units_in_any_order_give_the_run_of_a_single_process(tmp_path: Path, model: Any) -> None:
@@ -68,5 +68,5 @@ def test_of_a_unit_that_fails_nothing_counts(
     with pytest.raises(error):
         work_on(model, Piece(element), Task(0, 0), settings(run, rows(4), **more))
     assert units_done(run.path) == frozenset()
-    assert list((run.path / ".units").iterdir()) == []
+    assert list(run.aside.iterdir()) == []
     run.leave()

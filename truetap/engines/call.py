@@ -19,7 +19,7 @@ class Call:
     """The arguments of `collect` but for model and engine."""
 
     data: Any
-    to: str | os.PathLike[str]
+    to: str | os.PathLike[str] | None = None
     batch_size: int | None = None
     steps: int | None = None
     ids: Any = None

@@ -11,23 +11,41 @@ from typing import Any
 from truetap.data.arrays import DEFAULT_BATCH_SIZE
 from truetap.engines.images import SUFFIXES, open_images
 from truetap.engines.numpy_files import open_npy_folder, open_npz
-from truetap.engines.parquet import open_parquet
+from truetap.engines.parquet import ParquetFiles, open_parquet
 from truetap.engines.pieces import Files, FilesSource
 from truetap.engines.units import cut
 from truetap.errors import DataError
 
-__all__ = ["files_source", "open_files"]
+__all__ = ["files_source", "is_url", "needed_files", "open_files"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-def files_source(data: Any, batch_size: int | None) -> FilesSource | None:
-    """Files as a source for a single process; None for data that are no path of files."""
-    files = open_files(data)
+def files_source(data: Any, batch_size: int | None, model: Any = None, ids: Any = None) -> FilesSource | None:
+    """Files as a source for a single process; None for data that are no path of files.
+
+    Args:
+        data: As for `open_files`.
+        batch_size: Rows per batch.
+        model: Who takes the rows, if it is known.
+        ids: What they are called, as for `collect`.
+    """
+    files = needed_files(data, model, ids)
     if files is None:
         return None
+    if batch_size is not None and batch_size < 1:
+        raise DataError(f"batch_size is a number of rows. Received: {batch_size!r}. Expected: None, or 1 or more.")
     size = batch_size or DEFAULT_BATCH_SIZE
     return FilesSource(files, cut(files.parts, size), size)
+
+
+def needed_files(data: Any, model: Any, ids: Any) -> Files | None:
+    """`open_files`, of Parquet files with no more columns than a model, its labels and the ids need."""
+    files = open_files(data)
+    if not isinstance(files, ParquetFiles) or callable(ids):  # a function may look at any column
+        return files
+    inputs = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
+    return files.only(inputs, ids if isinstance(ids, str) else None)
 
 
 def open_files(data: Any) -> Files | None:
@@ -38,10 +56,10 @@ def open_files(data: Any) -> Files | None:
             images in folders of their classes; a pattern such as "train/*.parquet"; or a list of paths.
 
     Returns:
-        The files in order of their paths; None when the data are something else, or no such path exists.
+        The files in order of their paths; None when the data are something else.
 
     Raises:
-        DataError: They are of several kinds, or can't be read.
+        DataError: There are none, they are of several kinds, or can't be read.
     """
     given = [data] if isinstance(data, str | os.PathLike) else data
     if not isinstance(given, list | tuple) or not given:
@@ -50,7 +68,7 @@ def open_files(data: Any) -> Files | None:
         return None
     paths = [os.fspath(each) for each in given]
     for path in paths:
-        if _URL.match(path):
+        if is_url(path):
             raise DataError(
                 f"Files are read from this machine or a file system that it mounts. Received: {path!r}. Expected: a "
                 "path; or a dataset, such as ray.data.read_parquet(url) with engine='ray'."
@@ -59,7 +77,17 @@ def open_files(data: Any) -> Files | None:
         return _open_folder(paths[0])
     # Workers on a cluster have working directories of their own.
     found = sorted({os.path.abspath(match) for path in paths for match in _matches(path)})
-    return _open_paths(found) if found else None
+    if not found:
+        raise DataError(
+            f"There are no files at {paths[0]!r}, seen from {os.getcwd()!r}. Expected: a file, a folder, or a pattern "
+            "such as 'train/*.parquet' that matches files."
+        )
+    return _open_paths(found)
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is the address of something on another machine, such as "s3://bucket/run"."""
+    return bool(_URL.match(os.fspath(path)))
 
 
 def _matches(path: str) -> list[str]:
@@ -87,7 +115,7 @@ def _open_folder(folder: str) -> Files:
 
 def _below(folder: str) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith(("_", ".")))  # such as Spark's _temporary
         if any("=" in name for name in folders):
             raise DataError(
                 f"The folder {place!r} holds values in the names of its folders ({folders[0]!r}), which would be lost. "

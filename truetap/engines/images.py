@@ -7,16 +7,16 @@ sizes are refused.
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from truetap.engines.pieces import Piece, one_by_one
+from truetap.engines.pieces import OneByOne, Piece
 from truetap.engines.units import Part, Unit
 from truetap.errors import DataError, TruetapError, UnlabelledDataError
 
@@ -28,7 +28,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
 @dataclass(frozen=True)
-class ImageFiles:
+class ImageFiles(OneByOne):
     """Images in folders of their classes; all together are one part.
 
     Attributes:
@@ -37,7 +37,7 @@ class ImageFiles:
         files: Paths within it.
         labels: The class of each.
         class_names: Names of the classes.
-        nbytes: What the pixels take in memory, about.
+        shape: Height, width and channels of the first, which all others must have.
     """
 
     given: str
@@ -45,31 +45,34 @@ class ImageFiles:
     files: tuple[str, ...]
     labels: tuple[int, ...]
     class_names: tuple[str, ...] | None
-    nbytes: int
+    shape: tuple[int, ...]
 
     kind = "image folder"
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """One, of all images: a batch may hold images of two classes."""
-        return (Part(self.root, len(self.files), self.nbytes),)
+        return (Part(self.root, len(self.files), 4 * math.prod(self.shape) * len(self.files)),)
 
-    def stretches(self, units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
-        """Each unit alone."""
-        return one_by_one(units)
-
-    def read(self, stretch: Sequence[Unit]) -> Iterator[Piece]:
-        """The rows of the units."""
-        return map(self._piece, stretch)
-
-    def _piece(self, unit: Unit) -> Piece:
+    def piece(self, unit: Unit) -> Piece:
+        """The rows of one unit."""
         started = time.perf_counter()
         names = self.files[unit.start : unit.stop]
         paths = [os.path.join(self.root, name) for name in names]
-        x = _stacked([_pixels(path) for path in paths], paths)
+        x = np.stack([self._checked(_pixels(path), path) for path in paths]).astype(np.float32)
         y = np.asarray(self.labels[unit.start : unit.stop], np.int32)
         ids = [os.path.join(self.given, name) for name in names]
         return Piece((x, y), ids, time.perf_counter() - started)
+
+    def _checked(self, pixels: Array, path: str) -> Array:
+        if pixels.shape != self.shape:
+            raise DataError(
+                f"Images of different sizes don't make a batch. Received: {self.shape} in "
+                f"{os.path.join(self.root, self.files[0])!r}, {pixels.shape} in {path!r}. Expected: one size and "
+                "number of channels; resize the files, or hand over a tf.data.Dataset, or with engine='ray' a "
+                "ray.data.Dataset, that resizes them as in training."
+            )
+        return pixels
 
 
 def open_images(root: str) -> ImageFiles:
@@ -97,8 +100,8 @@ def open_images(root: str) -> ImageFiles:
     found.sort(key=lambda name: (name.split(os.sep)[0], name))
     index = {name: number for number, name in enumerate(classes)}
     labels = tuple(index[name.split(os.sep)[0]] for name in found)
-    nbytes = len(found) * _pixels(os.path.join(root, found[0])).size * 4
-    return ImageFiles(root, os.path.abspath(root), tuple(found), labels, classes, nbytes)
+    shape = _pixels(os.path.join(root, found[0])).shape
+    return ImageFiles(root, os.path.abspath(root), tuple(found), labels, classes, shape)
 
 
 def _pixels(path: str) -> Array:
@@ -118,15 +121,3 @@ def _pixels(path: str) -> Array:
     except OSError as error:
         raise DataError(f"The image {path!r} can't be read: {error}.") from error
     return pixels[..., np.newaxis] if grey else pixels
-
-
-def _stacked(images: list[Array], paths: list[str]) -> Array:
-    shapes = [image.shape for image in images]
-    for shape, path in zip(shapes, paths, strict=True):
-        if shape != shapes[0]:
-            raise DataError(
-                f"Images of different sizes don't make a batch. Received: {shapes[0]} in {paths[0]!r}, {shape} in "
-                f"{path!r}. Expected: one size and number of channels; resize the files, or hand over a "
-                "ray.data.Dataset whose map resizes them as in training."
-            )
-    return np.stack(images).astype(np.float32)

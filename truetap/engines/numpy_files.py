@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from truetap.engines.pieces import Piece, one_by_one
+from truetap.engines.pieces import OneByOne, Piece
 from truetap.engines.units import Part, Unit
 from truetap.errors import DataError, LengthError, UnlabelledDataError
 
@@ -28,7 +27,7 @@ _NAMES = ("x", "y", "sample_weight")
 
 
 @dataclass(frozen=True)
-class NumpyFiles:
+class NumpyFiles(OneByOne):
     """A folder of `.npy` files, which is one part, or shards `.npz`."""
 
     parts: tuple[Part, ...]
@@ -36,15 +35,8 @@ class NumpyFiles:
     kind = "NumPy files"
     class_names: tuple[str, ...] | None = None
 
-    def stretches(self, units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
-        """Each unit alone."""
-        return one_by_one(units)
-
-    def read(self, stretch: Sequence[Unit]) -> Iterator[Piece]:
-        """The rows of the units."""
-        return map(self._piece, stretch)
-
-    def _piece(self, unit: Unit) -> Piece:
+    def piece(self, unit: Unit) -> Piece:
+        """The rows of one unit."""
         started = time.perf_counter()
         path = self.parts[unit.part].path
         try:

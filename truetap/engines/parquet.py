@@ -127,8 +127,11 @@ def _tables(
     held = pa.Table.from_batches([next(batches)])
     for unit in units:
         while at + held.num_rows < unit.stop:
+            more = next(batches, None)
+            if more is None:
+                raise DataError(f"A Parquet file changed while it was read: row {at + held.num_rows} is gone.")
             skipped = min(max(0, unit.start - at), held.num_rows)
-            held = pa.concat_tables([held.slice(skipped), pa.Table.from_batches([next(batches)])])
+            held = pa.concat_tables([held.slice(skipped), pa.Table.from_batches([more])])
             at += skipped
         yield unit, held.slice(unit.start - at, unit.rows)
 

@@ -6,6 +6,7 @@ give at this place.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from truetap.data.source import Drawn, Facts
 from truetap.engines.units import Part, Unit
 from truetap.structure import leaves, map_leaves
 
-__all__ = ["Files", "FilesSource", "Piece", "PieceSource"]
+__all__ = ["Files", "FilesSource", "OneByOne", "Piece", "PieceSource", "facts_of", "sliced"]
 
 Array = npt.NDArray[Any]
 
@@ -74,6 +75,22 @@ class Files(Protocol):
         Raises:
             DataError: The file can't be read, or isn't what it should be.
         """
+
+
+class OneByOne(ABC):
+    """What is the same for all `Files` of which any rows can be had alone."""
+
+    def stretches(self, units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
+        """Each unit alone."""
+        return [(unit,) for unit in units]
+
+    def read(self, stretch: Sequence[Unit]) -> Iterator[Piece]:
+        """The rows of the units."""
+        return map(self.piece, stretch)
+
+    @abstractmethod
+    def piece(self, unit: Unit) -> Piece:
+        """The rows of one unit."""
 
 
 class PieceSource:
@@ -133,11 +150,6 @@ class FilesSource:
                     yield drawn
                 if left is not None and left <= 0:
                     return
-
-
-def one_by_one(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
-    """Stretches of one unit each, where any rows can be had alone."""
-    return [(unit,) for unit in units]
 
 
 def facts_of(files: Files, units: Sequence[Unit], batch_size: int) -> Facts:

@@ -1,13 +1,14 @@
 """One run written by many processes: each unit of work becomes a folder of segments, by one rename.
 
-A unit is written to a folder of its own in `.units/`, where no reader looks: Arrow segments with their
-commit logs, sealed and on the disk. Then that folder is renamed to `samples/worker-NNNNN`, N being the
-unit's number. A rename onto a folder that holds files fails, on every POSIX file system and within
+A unit is written to a folder of its own in `.units-…/`, where no reader looks: Arrow segments with
+their commit logs, sealed and on the disk. Then that folder is renamed to `samples/worker-NNNNN`, N being
+the unit's number. A rename onto a folder that holds files fails, on every POSIX file system and within
 one call, so of several attempts at a unit exactly one counts, whichever machine made it, and a process that
 dies at any moment leaves either the whole unit or nothing of it. Readers go through the folders by
 name: the rows come in the order of the data.
 
-The process that began the run holds its lock and its manifest; the others need neither.
+The process that began the run holds its lock and its manifest; the others need neither. One that goes
+on takes away the `.units-…` of the call before, so that no worker that outlived it publishes any more.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ from truetap.store.table import TableWriter
 __all__ = ["SharedRun", "UnitFolder", "check_reachable", "is_done", "units_done"]
 
 TABLE = "samples"
-_UNFINISHED = ".units"
+_UNFINISHED = ".units-"
+_DROPPED = ".dropped-"
 _ENGINE = "engine"  # the key of the metadata under which a run keeps what it is a collection of
 _SEGMENT_BYTES = 256 << 20
 _GATHER_BYTES = 1 << 20
@@ -64,11 +66,14 @@ class SharedRun:
         StoreError: The folder can't be made or written, or someone else writes to it.
 
     Attributes:
+        path: The run's folder.
+        aside: The folder in it where the units of this call are written.
         resumed: Whether the run was there.
     """
 
     def __init__(self, path: str | os.PathLike[str], engine: str, stamp: Mapping[str, str]) -> None:
         self.path = local_path(path).absolute()  # workers have working directories of their own
+        self.aside = self.path / f"{_UNFINISHED}{uuid.uuid4().hex}"
         self._engine = engine
         self.resumed = _goes_on(self.path, engine, stamp)
         self._folder = RunFolder(self.path, append=self.resumed)
@@ -79,8 +84,8 @@ class SharedRun:
             else:
                 self._manifest = self._folder.manifest
             self._remove_unfinished()
-            (self.path / TABLE).mkdir(exist_ok=True)
-            (self.path / _UNFINISHED).mkdir(exist_ok=True)
+            for folder in (self.path / TABLE, self.aside):
+                _make(folder)
             known = self._kept().get("stamp", {})
             self.update({}, stamp={**known, **stamp})
         except BaseException:
@@ -112,8 +117,8 @@ class SharedRun:
 
     def start_over(self) -> None:
         """Drops the units that count, of a run that was left before anything was known of it."""
-        shutil.rmtree(self.path / TABLE, ignore_errors=True)
-        (self.path / TABLE).mkdir(exist_ok=True)
+        _drop(self.path / TABLE)
+        _make(self.path / TABLE)
 
     def finish(self) -> None:
         """Marks the run as complete, with the segments that belong to it, and lets it go."""
@@ -140,26 +145,24 @@ class SharedRun:
         return dict(kept) if isinstance(kept, dict) else {}
 
     def _remove_unfinished(self) -> None:
-        shutil.rmtree(self.path / _UNFINISHED, ignore_errors=True)
+        for folder in self.path.glob(f"{_UNFINISHED}*"):
+            _drop(folder)
+        for folder in self.path.glob(f"{_DROPPED}*"):  # of a process that was killed meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class UnitFolder:
     """One attempt at a unit: its rows, written aside and then published at once.
 
     Args:
-        run: The run's folder.
+        aside: The folder in the run where units are written.
         number: The unit's number.
-
-    Example: see `truetap.engines.work`.
     """
 
-    def __init__(self, run: Path, number: int) -> None:
-        self._final = _folder_of(run, number)
-        self._aside = run / _UNFINISHED / f"{self._final.name}-{uuid.uuid4().hex}"
-        try:
-            self._aside.mkdir()
-        except OSError as error:
-            raise _refused("make", self._aside, error) from error
+    def __init__(self, aside: Path, number: int) -> None:
+        self._final = _folder_of(aside.parent, number)
+        self._aside = aside / f"{self._final.name}-{uuid.uuid4().hex}"
+        _make(self._aside)
         self._table = TableWriter(
             self._aside, segment_bytes=_SEGMENT_BYTES, gather_bytes=_GATHER_BYTES, announce=_nothing
         )
@@ -262,6 +265,25 @@ def _refused(verb: str, path: Path, error: OSError) -> StoreError:
         f"Could not {verb} {str(path)!r}: {error.strerror or error}. Nothing of this unit counts; the units before it "
         f"do. Free space or mend the file system (its {MANIFEST} and folders must be writable), then call again."
     )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _refused("make", folder, error) from error
+
+
+def _drop(folder: Path) -> None:
+    """Removes a folder in which somebody may be writing: by one rename, after which nothing in it can be published."""
+    gone = folder.with_name(f"{_DROPPED}{uuid.uuid4().hex}")
+    try:
+        os.rename(folder, gone)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _refused("remove", folder, error) from error
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from truetap.backends.keras_private import user_metrics
 from truetap.errors import ModelError
 from truetap.selection import layers_by_path
 
@@ -128,15 +129,16 @@ def _own_objects(model: Any) -> dict[str, Any]:
     """What Keras has to know to read the file, and can't import over there: things of the user's own."""
     found = dict(keras.saving.get_custom_objects())
     parts = [model, *layers_by_path(model).values()]
-    for thing in [*map(type, parts), *(getattr(part, "activation", None) for part in parts), *_losses(model)]:
+    activations = (getattr(part, "activation", None) for part in parts)
+    for thing in [*map(type, parts), *activations, *_compiled_with(model)]:
         name = getattr(thing, "__name__", "")
         if callable(thing) and name.isidentifier() and not thing.__module__.startswith("keras."):
             found.setdefault(name, thing)
     return found
 
 
-def _losses(model: Any) -> list[Any]:
-    used = keras.tree.flatten([getattr(model, "loss", None)])
+def _compiled_with(model: Any) -> list[Any]:
+    used = keras.tree.flatten([getattr(model, "loss", None), getattr(model, "optimizer", None), user_metrics(model)])
     return [each if hasattr(each, "__name__") else type(each) for each in used if each is not None]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from truetap.errors import DataError
 
-__all__ = ["MOST_UNITS", "Part", "Unit", "cut"]
+__all__ = ["MOST_UNITS", "Part", "Task", "Unit", "cut"]
 
 MOST_UNITS = 100_000  # of one run: the store numbers their folders with five digits
 _BYTES = 16 << 20  # of input in a unit, about: what is lost with a worker, and what waits in memory
@@ -62,6 +62,19 @@ class Unit:
     def rows(self) -> int:
         """How many rows it has."""
         return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One unit, as far as a worker has to know it.
+
+    Attributes:
+        number: Its number.
+        first_step: Batches of all units before it.
+    """
+
+    number: int
+    first_step: int
 
 
 def cut(

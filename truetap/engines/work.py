@@ -21,9 +21,10 @@ from truetap.data.reader import Reader
 from truetap.data.source import Facts
 from truetap.engines.pieces import Piece, PieceSource
 from truetap.engines.shared_run import UnitFolder, is_done
+from truetap.engines.units import Task
 from truetap.errors import DataWarning
 
-__all__ = ["Outcome", "Settings", "Task", "work_on"]
+__all__ = ["Outcome", "Settings", "work_on"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Settings:
     """What is the same for all units.
 
     Attributes:
-        run: The run's folder.
+        aside: The folder in the run where units are written.
         facts: What is known of the data.
         batch_size: Rows per batch.
         ids: The key of a column that holds the ids, a function from a batch to them, or None.
@@ -40,7 +41,7 @@ class Settings:
         stamp: What the run is a collection of.
     """
 
-    run: Path
+    aside: Path
     facts: Facts
     batch_size: int
     ids: Any = None
@@ -48,18 +49,10 @@ class Settings:
     inputs: bool = False
     stamp: Mapping[str, str] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Task:
-    """One unit, as far as a worker has to know it.
-
-    Attributes:
-        number: Its number.
-        first_step: Batches of all units before it.
-    """
-
-    number: int
-    first_step: int
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return self.aside.parent
 
 
 @dataclass(frozen=True)
@@ -72,6 +65,7 @@ class Outcome:
         written: Whether this attempt is the one that counts.
         about: What is known of the collection.
         columns: Names of the columns.
+        ids: "i" for whole numbers, "O" for strings.
         seconds: What it cost, by stage.
     """
 
@@ -80,6 +74,7 @@ class Outcome:
     written: bool
     about: About
     columns: tuple[str, ...]
+    ids: str
     seconds: Mapping[str, float]
 
 
@@ -108,7 +103,7 @@ def _written(
     batches: Iterator[tuple[Columns, float]], piece: Piece, task: Task, settings: Settings, collector: Collector
 ) -> Outcome:
     spent = {"read": piece.seconds, "collect": 0.0, "write": 0.0, "publish": 0.0}
-    folder = UnitFolder(settings.run, task.number)
+    folder = UnitFolder(settings.aside, task.number)
     columns: Columns = {}
     try:
         for columns, seconds in batches:
@@ -135,4 +130,5 @@ def _timed(collector: Collector) -> Generator[tuple[Columns, float], None, None]
 def _outcome(
     task: Task, piece: Piece, collector: Collector, columns: Columns, written: bool, seconds: Mapping[str, float]
 ) -> Outcome:
-    return Outcome(task.number, piece.rows, written, collector.about, tuple(columns), seconds)
+    kind = columns["sample_id"].dtype.kind
+    return Outcome(task.number, piece.rows, written, collector.about, tuple(columns), kind, seconds)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import ray
 
+from truetap.data.element import take_key
 from truetap.engines.ray.reading import Given, opened
 from truetap.engines.shared_run import check_reachable
 from truetap.engines.shipping import Shipped, model_stamp, unpack
@@ -18,7 +19,7 @@ from truetap.engines.work import Outcome, Settings, work_on
 from truetap.errors import ModelError
 from truetap.ids import as_ids
 
-__all__ = ["CollectActor", "KerasSettings"]
+__all__ = ["CollectActor", "KerasSettings", "actor_class", "check_same"]
 
 Array = npt.NDArray[Any]
 
@@ -30,17 +31,20 @@ class KerasSettings:
     floatx: str
     epsilon: float
     image_data_format: str
+    dtype_policy: str  # of layers that a function makes
 
     @classmethod
     def here(cls) -> KerasSettings:
         """Those of this process."""
-        return cls(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format())
+        config = keras.config
+        return cls(config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy().name)
 
     def use(self) -> None:
         """Makes them those of this process."""
         keras.config.set_floatx(self.floatx)
         keras.config.set_epsilon(self.epsilon)
         keras.config.set_image_data_format(self.image_data_format)
+        keras.config.set_dtype_policy(self.dtype_policy)
 
 
 class CollectActor:
@@ -93,12 +97,18 @@ class CollectActor:
         piece = opened(given, data)
         opening = time.perf_counter() - started
         if self._done is not None:
-            ids = as_ids(piece.element[self._settings.ids])
-            piece = piece.only(~np.isin(ids, self._done))
+            ids, _ = take_key(piece.element, self._settings.ids, self._settings.facts.kind)
+            piece = piece.only(_absent(as_ids(ids), self._done))
             if not piece.rows:
                 return None
         outcome = work_on(self._model, piece, given.task, self._settings)
         return replace(outcome, seconds={**outcome.seconds, "open": opening})
+
+
+def _absent(ids: Array, done: Array) -> Array:
+    """Which ids aren't among sorted ones."""
+    places = np.minimum(np.searchsorted(done, ids), len(done) - 1)
+    return np.asarray(done[places] != ids, dtype=bool)
 
 
 def check_same(stamp: str, expected: str | None) -> None:

@@ -1,7 +1,9 @@
 """The cluster that a collection runs on: connected to or started, and whether it has room.
 
-Ray waits for ever, without a word, when actors take all CPUs and none is left to read for them; so
-what is asked for is compared with what there is before anything starts.
+Ray waits for ever, without a word, when actors take all CPUs and none is left to read for them. So
+what is asked for is compared with what there is before anything starts, and once the actors have
+their places a task is tried in the place of those that will read: others may use the cluster, and a
+CPU that is left over in halves on two machines is none.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+from ray.exceptions import GetTimeoutError
 
 from truetap.engines.ray.options import Ray
 from truetap.errors import TruetapError
 
-__all__ = ["actors_that_fit", "connected", "quiet"]
+__all__ = ["CPUS_OF_A_TASK", "actors_that_fit", "connected", "free", "quiet", "wait_for_room_to_read"]
 
-_CPUS_TO_READ = 1.0
+CPUS_OF_A_TASK = 1.0  # of Ray Data, by default
 
 
 @contextmanager
@@ -48,8 +51,12 @@ def connected(options: Ray) -> Iterator[None]:
         ray.shutdown()
 
 
-def actors_that_fit(options: Ray) -> int:
+def actors_that_fit(options: Ray, cpus_to_read: float) -> int:
     """How many actors there will be.
+
+    Args:
+        options: What is asked for.
+        cpus_to_read: CPUs that have to be left beside them.
 
     Raises:
         TruetapError: The cluster has not enough CPUs or GPUs for them and for reading.
@@ -58,18 +65,46 @@ def actors_that_fit(options: Ray) -> int:
     cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
     most = float("inf")
     if options.num_cpus:
-        most = (cpus - _CPUS_TO_READ) / options.num_cpus
+        most = (cpus - cpus_to_read) / options.num_cpus
     if options.num_gpus:
         most = min(most, gpus / options.num_gpus)
-    wanted = options.num_actors or max(1, int(min(most, cpus - _CPUS_TO_READ)))
+    wanted = options.num_actors or max(1, int(min(most, cpus - cpus_to_read)))
     if wanted > most:
         raise TruetapError(
             f"The actors leave nothing to read with, or don't fit, and Ray would wait for ever. Received: {wanted} "
             f"actors of {options.num_cpus:g} CPUs and {options.num_gpus:g} GPUs on a cluster of {cpus:g} CPUs and "
-            f"{gpus:g} GPUs. Expected: at least {_CPUS_TO_READ:g} CPU left over; fewer actors, a smaller num_cpus "
+            f"{gpus:g} GPUs. Expected: at least {cpus_to_read:g} CPU left over; fewer actors, a smaller num_cpus "
             "(parts such as 0.5 are fine), or a larger cluster."
         )
     return wanted
+
+
+def wait_for_room_to_read(seconds: float) -> None:
+    """Waits until a task such as those of Ray Data has run beside the actors.
+
+    Raises:
+        TruetapError: None has, in that time.
+    """
+    task = ray.remote(num_cpus=CPUS_OF_A_TASK, max_retries=-1)(_nothing).remote()
+    try:
+        ray.get(task, timeout=seconds)
+    except GetTimeoutError as error:
+        ray.cancel(task)
+        raise TruetapError(
+            f"Beside the actors nothing found room to read in {seconds:g} s, and Ray would wait for ever. Other work "
+            f"on the cluster, or the actors themselves, left {free()}, and not {CPUS_OF_A_TASK:g} CPU on one machine. "
+            "Expected: fewer actors, a smaller num_cpus, or a longer start_seconds."
+        ) from error
+
+
+def free() -> str:
+    """What of the cluster nobody uses now, in words."""
+    there, total = ray.available_resources(), ray.cluster_resources()
+    return " and ".join(f"{there.get(name, 0.0):g} of {total.get(name, 0.0):g} {name}s" for name in ("CPU", "GPU"))
+
+
+def _nothing() -> None:
+    """A task that shows that there is room."""
 
 
 def _check_address(address: str) -> None:

@@ -24,22 +24,23 @@ from truetap.about import About
 from truetap.data.reader import notice
 from truetap.engines.call import Call
 from truetap.engines.ray.actor import KerasSettings, actor_class
-from truetap.engines.ray.cluster import actors_that_fit, connected, quiet
+from truetap.engines.ray.cluster import actors_that_fit, connected, quiet, wait_for_room_to_read
 from truetap.engines.ray.jobs import DatasetJob, Job, open_job, rows_of
 from truetap.engines.ray.options import Ray
 from truetap.engines.ray.pool import Pool, cause_of
 from truetap.engines.shared_run import SharedRun, units_done
 from truetap.engines.shipping import Shipped, pack
 from truetap.engines.stamps import settings_stamp
-from truetap.engines.work import Outcome, Settings, Task
+from truetap.engines.units import Task
+from truetap.engines.work import Outcome, Settings
 from truetap.errors import (
     DataEndedEarly,
     DataError,
+    IdError,
     ModelError,
     RunExistsError,
     StoreError,
     StructureError,
-    TruetapError,
 )
 from truetap.progress import Progress
 from truetap.samples import MOST_ROWS_LOOKED_AT, Samples
@@ -53,24 +54,25 @@ Array = npt.NDArray[Any]
 def collect_on_ray(model: Any, call: Call, options: Ray) -> Samples:
     """Collects on a Ray cluster; arguments and errors as of `truetap.collect`."""
     call = call.settled()
+    assert call.to is not None  # collect_elsewhere has seen to it
     with connected(options):
         job = open_job(call, model, options.unit_rows)
-        num_actors = actors_that_fit(options)
-        stamp = {"data": job.stamp, "settings": _settings_of(call, options)}
+        num_actors = actors_that_fit(options, job.cpus_to_read)
+        stamp = {"data": job.stamp, "settings": _settings_of(call, job, options)}
         run = SharedRun(call.to, "ray", stamp)
         try:
             settings = Settings(
-                run.path, job.facts, call.rows_per_batch, _own_ids(call), call.layers, call.inputs, stamp
+                run.aside, job.facts, call.rows_per_batch, _own_ids(call), call.layers, call.inputs, stamp
             )
             done = ray.put(_go_on(run, job, call))
             sent = _sent(pack(model))
             actor = actor_class(_needs(options))
             here = KerasSettings.here()
-            pool = Pool(
-                lambda expected: actor.remote(sent, settings, here, expected, done), num_actors, options.max_losses
-            )
+            pool = Pool(lambda expected: actor.remote(sent, settings, here, expected, done), num_actors, options)
             try:
-                run.check_stamp("model", pool.wait_until_ready(options.start_seconds))
+                run.check_stamp("model", pool.wait_until_ready())
+                if job.cpus_to_read:
+                    wait_for_room_to_read(options.start_seconds)
                 return _Collection(run, job, call, pool).result()
             finally:
                 pool.close()
@@ -90,6 +92,7 @@ class _Collection:
     about: About | None = None
     notices: list[str] = field(default_factory=list)
     columns: frozenset[str] | None = None
+    ids: str | None = None
     spent: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     done: int = 0
@@ -103,6 +106,7 @@ class _Collection:
             self.notices = list(self.about.notices)
         before = units_done(self.run.path)
         expected = set(before)
+        expected_rows = _rows_in(self.run)
         with Progress("collect", self._steps(), self.call.verbose) as bar, quiet():
             rows = rows_of(self.job)
             for number in sorted(before & rows.keys()):
@@ -111,8 +115,9 @@ class _Collection:
                 self._take(outcome)
                 expected.add(outcome.number)
                 if outcome.number not in before:
+                    expected_rows += outcome.rows
                     self._advance(bar, outcome.rows)
-        self._check(expected | rows.keys(), units_done(self.run.path))
+        self._check(expected | rows.keys(), expected_rows)
         self.spent.update({"driver": time.process_time() - used})
         self.run.update({}, costs=self._costs(time.perf_counter() - started), lost_actors=self.pool.lost)
         return self._finished()
@@ -138,6 +143,7 @@ class _Collection:
                 notice(self.notices, said)
         if self.about is None or self.columns is None:
             self.columns = frozenset(outcome.columns)
+            self.ids = outcome.ids
             self.about = replace(outcome.about, expected_steps=self._steps())
             self.run.update({"collect": self.about.to_json()})
         changed = self.columns ^ frozenset(outcome.columns)
@@ -146,6 +152,11 @@ class _Collection:
                 f"Unit {outcome.number} of the data has other parts than the first. Received: "
                 f"{sorted(set(outcome.columns) & changed)} more, {sorted(self.columns & changed)} less. Expected: the "
                 "same labels, weights and masks everywhere."
+            )
+        if outcome.ids != self.ids:
+            raise IdError(
+                f"Ids are all whole numbers or all strings. Received: both, the second kind in unit {outcome.number} "
+                f"of the {self.job.facts.kind}. Expected: one kind; str(id) makes strings of them."
             )
         self.spent.update(outcome.seconds)
         self.rows += outcome.rows
@@ -167,14 +178,19 @@ class _Collection:
         spent = {stage: round(seconds, 6) for stage, seconds in sorted(self.spent.items())}
         return {"rows": self.rows, "units": self.done, "wall": round(wall, 6), **spent}
 
-    def _check(self, expected: set[int], there: frozenset[int]) -> None:
+    def _check(self, expected: set[int], expected_rows: int) -> None:
         if not expected:
             raise DataError(f"The {self.job.facts.kind} gave no batch. Expected: one or more.")
-        missing = sorted(expected - there)
+        missing = sorted(expected - units_done(self.run.path))
         if missing:
             raise StoreError(
                 f"The run at {str(self.run.path)!r} has lost units {missing[:5]} of {len(expected)}: somebody removed "
                 "their folders. The same call collects them again."
+            )
+        if _rows_in(self.run) != expected_rows:
+            raise StoreError(
+                f"The run at {str(self.run.path)!r} holds {_rows_in(self.run):,} rows, and {expected_rows:,} were "
+                "collected: somebody changed its files. Expected: another path, or delete the folder first."
             )
         planned = sum(-(-rows // self.call.rows_per_batch) for rows in rows_of(self.job).values())
         if self.call.steps is not None and planned < self.call.steps:
@@ -206,11 +222,11 @@ def _needs(options: Ray) -> dict[str, Any]:
     }
 
 
-def _settings_of(call: Call, options: Ray) -> str:
+def _settings_of(call: Call, job: Job, options: Ray) -> str:
     return settings_stamp(
         batch_size=call.rows_per_batch,
         steps=call.steps,
-        ids=np.asarray(call.ids) if isinstance(call.ids, list | tuple | range) else call.ids,
+        ids=call.ids if job.listed is None else job.listed,
         layers=call.layers,
         inputs=call.inputs,
         unit_rows=options.unit_rows,
@@ -261,8 +277,12 @@ def _ids_done(run: SharedRun, call: Call) -> Array:
 
 def _after(run: SharedRun) -> Task:
     """The number and the first batch of what comes after the units that a run has."""
-    steps = Samples(RunReader(run.path).batches("samples")).steps
-    return Task(max(units_done(run.path)) + 1, int(steps.max(initial=-1)) + 1)
+    last = RunReader(run.path).batches("samples")[-1]  # they come in the order of their units
+    return Task(max(units_done(run.path)) + 1, last.column("step")[-1].as_py() + 1)
+
+
+def _rows_in(run: SharedRun) -> int:
+    return RunReader(run.path).num_rows("samples")
 
 
 def _left(run: SharedRun, call: Call, error: BaseException) -> None:
@@ -271,6 +291,6 @@ def _left(run: SharedRun, call: Call, error: BaseException) -> None:
     if done and isinstance(error, DataError) and error.samples is None:
         plain: Any = run.metadata.get("collect", {})
         error.samples = Samples(RunReader(run.path).batches("samples"), About.from_json(plain))
-    if done and isinstance(error, TruetapError | KeyboardInterrupt):
+    if done:
         error.add_note(f"{len(done):,} units of work are in {str(run.path)!r}; the same call goes on from there.")
     run.leave()

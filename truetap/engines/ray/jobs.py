@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import ray.data
 
-from truetap.backends.tensors import is_ragged, is_sparse, to_host
+from truetap.backends.tensors import is_ragged, is_sparse
 from truetap.data.arrays import ArraySource, holds_arrays
 from truetap.data.element import split
 from truetap.data.source import Facts
 from truetap.engines.call import Call
-from truetap.engines.files import open_files
-from truetap.engines.parquet import ParquetFiles
+from truetap.engines.files import needed_files
 from truetap.engines.pieces import Files, facts_of, sliced
+from truetap.engines.ray.cluster import CPUS_OF_A_TASK
 from truetap.engines.ray.reading import Given, from_arrays, from_dataset, from_files
 from truetap.engines.stamps import array_stamp, files_stamp
-from truetap.engines.units import Part, Unit, cut
-from truetap.engines.work import Task
+from truetap.engines.units import Part, Task, Unit, cut
 from truetap.errors import DataError, IdError
 from truetap.ids import as_ids, check_unique
-from truetap.structure import leaves, map_leaves
+from truetap.structure import leaves
 
-__all__ = ["Job", "open_job"]
+__all__ = ["DatasetJob", "Job", "open_job", "rows_of"]
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +44,10 @@ class Job(Protocol):
         """The units; None when they are known only once they are read."""
 
     @property
+    def cpus_to_read(self) -> float:
+        """CPUs that have to be left beside the actors."""
+
+    @property
     def listed(self) -> Array | None:
         """One id for every row, in order, if such were given."""
 
@@ -62,11 +64,8 @@ def open_job(call: Call, model: Any, unit_rows: int | None) -> Job:
     """
     if isinstance(call.data, ray.data.Dataset):
         return DatasetJob(call)
-    files = open_files(call.data)
+    files = needed_files(call.data, model, call.ids)
     if files is not None:
-        if isinstance(files, ParquetFiles):
-            inputs = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
-            files = files if callable(call.ids) else files.only(inputs, call.ids if isinstance(call.ids, str) else None)
         return FilesJob(files, call, unit_rows)
     if holds_arrays(call.data):
         return ArraysJob(call, unit_rows)
@@ -80,6 +79,8 @@ def open_job(call: Call, model: Any, unit_rows: int | None) -> Job:
 
 class FilesJob:
     """Files, read by tasks of Ray Data."""
+
+    cpus_to_read = CPUS_OF_A_TASK
 
     def __init__(self, files: Files, call: Call, unit_rows: int | None) -> None:
         self._files = files
@@ -97,16 +98,18 @@ class FilesJob:
 class ArraysJob:
     """Arrays of this process, sent in slices."""
 
+    cpus_to_read = 0.0
+
     def __init__(self, call: Call, unit_rows: int | None) -> None:
-        self.facts = ArraySource(call.data, call.batch_size).facts
-        for leaf in leaves(call.data):
+        source = ArraySource(call.data, call.batch_size)
+        self.facts, self._element = source.facts, source.element
+        for leaf in leaves(self._element):
             if is_ragged(leaf) or is_sparse(leaf):
                 raise DataError(
                     f"Ragged and sparse arrays are not divided. Received: {type(leaf).__name__}. Expected: dense "
                     "arrays, or engine=None."
                 )
-        split(sliced(map_leaves(_dense, call.data), 0, 1), self.facts.kind)  # says at once what a worker would
-        self._element = map_leaves(_dense, call.data)
+        split(sliced(self._element, 0, 1), self.facts.kind)  # says at once what a worker would
         nbytes = sum(leaf.nbytes for leaf in leaves(self._element) if leaf is not None)
         rows = self.facts.num_samples or 0
         self.units: tuple[Unit, ...] | None = cut(
@@ -125,6 +128,7 @@ class DatasetJob:
 
     units: tuple[Unit, ...] | None = None
     listed: Array | None = None
+    cpus_to_read = CPUS_OF_A_TASK
 
     def __init__(self, call: Call) -> None:
         if call.steps is not None:
@@ -140,8 +144,7 @@ class DatasetJob:
         self._dataset = call.data
         self._batch_size = call.rows_per_batch
         self.facts = Facts(kind="ray.data.Dataset", fresh=True)
-        # What has to be read for it isn't asked for.
-        self.stamp = f"ray.data.Dataset of {call.data.schema(fetch_if_missing=False)!s}"
+        self.stamp = "ray.data.Dataset"  # of which nothing is known before it is read; its rows go by their ids
         self.first = Task(0, 0)
 
     def give(self, done: frozenset[int]) -> Generator[Given, None, None]:
@@ -159,10 +162,6 @@ def _listed(ids: Any, rows: int | None) -> Array | None:
 
 def _without(units: tuple[Unit, ...] | None, done: frozenset[int]) -> list[Unit]:
     return [unit for unit in units or () if unit.number not in done]
-
-
-def _dense(leaf: Any) -> Any:
-    return None if leaf is None else np.asarray(to_host(leaf))
 
 
 def rows_of(job: Job) -> Mapping[int, int]:

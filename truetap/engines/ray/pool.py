@@ -1,7 +1,9 @@
 """Actors, and the units that they are given: an actor that dies is replaced, its units go to others.
 
-An actor has two units at a time, so that the next one's rows arrive while it computes. Retrying is
-safe whatever the dead one had done: a unit that was published is not published again.
+An actor has two units at a time, so that the next one's rows arrive while it computes; one that
+takes the place of another gets units only when it has read the model, for there may be no room for it
+on what is left of the cluster. Retrying is safe whatever the dead one had done: a unit that was
+published is not published again.
 """
 
 from __future__ import annotations
@@ -13,9 +15,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    GetTimeoutError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 
 from truetap.engines.ray.actor import check_same
+from truetap.engines.ray.cluster import free
+from truetap.engines.ray.options import Ray
 from truetap.engines.ray.reading import Given
 from truetap.engines.work import Outcome
 from truetap.errors import TruetapError
@@ -23,6 +34,7 @@ from truetap.errors import TruetapError
 __all__ = ["Pool", "cause_of"]
 
 _AT_ONCE = 2
+_DEATHS = (RayActorError, NodeDiedError, OutOfMemoryError)  # the last is Ray's own killing when memory gets short
 
 
 @dataclass(frozen=True)
@@ -38,25 +50,27 @@ class Pool:
     Args:
         make: Makes an actor, given the digest of the model that it has to hold, or None.
         num_actors: How many there are.
-        max_losses: How often a unit may lose its actor.
+        options: How long to wait for them, and how often a unit may lose its actor.
 
     Attributes:
         lost: How many actors were lost.
         stamp: Digest of the model that the actors hold, once they are ready.
     """
 
-    def __init__(self, make: Callable[[str | None], Any], num_actors: int, max_losses: int) -> None:
+    def __init__(self, make: Callable[[str | None], Any], num_actors: int, options: Ray) -> None:
         self._make = make
-        self._max_losses = max_losses
+        self._options = options
         self._losses: Counter[int] = Counter()
         self._running: dict[Any, _Running] = {}
+        self._starting: dict[Any, int] = {}  # actors in the place of dead ones, until they have read the model
         self._again: deque[Given] = deque()
         self._given = 0
+        self._died_starting = 0
         self.stamp: str | None = None
         self.lost = 0
         self._actors = [make(None) for _ in range(num_actors)]
 
-    def wait_until_ready(self, seconds: float) -> str:
+    def wait_until_ready(self) -> str:
         """Waits for all actors to have read the model.
 
         Returns:
@@ -64,25 +78,18 @@ class Pool:
 
         Raises:
             ModelError: It can't be read, or is another in each actor.
-            TruetapError: They did not start in time.
+            TruetapError: They did not start in time, or one died.
         """
         waited = [actor.ready.remote() for actor in self._actors]
         try:
-            stamps = ray.get(waited, timeout=seconds)
+            stamps = ray.get(waited, timeout=self._options.start_seconds)
         except GetTimeoutError as error:
             started, _ = ray.wait(waited, num_returns=len(waited), timeout=0)
-            raise TruetapError(
-                f"Only {len(started)} of {len(waited)} actors started in {seconds:g} s. Other work on the cluster may "
-                f"hold its resources: {_shown(ray.available_resources())} of {_shown(ray.cluster_resources())} are "
-                "free. Expected: fewer actors, or a longer start_seconds."
-            ) from error
+            raise self._not_started(f"{len(started)} of {len(waited)} actors") from error
         except RayTaskError as error:
             raise cause_of(error) from error
-        except RayActorError as error:
-            raise TruetapError(
-                f"An actor died while it read the model: {_first(error)} Expected: memory for one model in each of "
-                f"{len(waited)} processes; fewer actors."
-            ) from error
+        except _DEATHS as error:
+            raise self._died_reading(error) from error
         for stamp in stamps:
             check_same(stamp, stamps[0])
         self.stamp = stamps[0]
@@ -92,7 +99,7 @@ class Pool:
         """Has the units collected, in any order.
 
         Raises:
-            TruetapError: What went wrong in an actor, or a unit lost too many of them.
+            TruetapError: What went wrong in an actor, a unit lost too many of them, or none is left.
         """
         ended = False
         while True:
@@ -105,59 +112,99 @@ class Pool:
                     ended = True
                 else:
                     self._give(given, actor)
-            if not self._running:
+            if ended and not self._running and not self._again:
                 return
-            finished, _ = ray.wait(list(self._running), num_returns=1)
-            for reference in finished:
-                running = self._running.pop(reference, None)
-                if running is None:
-                    continue  # of an actor that was found dead meanwhile
-                try:
-                    outcome = ray.get(reference)
-                except RayActorError as error:
-                    self._replace(running, error)
-                    continue
-                except RayTaskError as error:
-                    raise cause_of(error) from error
-                if outcome is not None:
-                    yield outcome
+            # With something running it comes to an end; with nothing, an actor has to start.
+            seconds = None if self._running else self._options.start_seconds
+            finished, _ = ray.wait([*self._running, *self._starting], num_returns=1, timeout=seconds)
+            if not finished:
+                raise self._not_started(f"0 of {len(self._starting)} actors in the place of lost ones")
+            outcome = self._outcome(finished[0])
+            if outcome is not None:
+                yield outcome
 
     def close(self) -> None:
         """Ends the actors, and drops what they were at."""
-        left = list(self._running)
+        left = [*self._running, *self._starting]
         for reference in ray.wait(left, num_returns=len(left), timeout=0)[0] if left else ():
             with contextlib.suppress(RayError):  # else Ray prints what one error has told already
                 ray.get(reference)
         self._running.clear()
+        self._starting.clear()
         for actor in self._actors:
             ray.kill(actor)
 
     def _free(self) -> int | None:
+        """The actor with the least to do, if any can take a unit."""
         busy = Counter(running.actor for running in self._running.values())
-        actor = min(range(len(self._actors)), key=lambda index: busy[index])
-        return actor if busy[actor] < _AT_ONCE else None
+        starting = set(self._starting.values())
+        ready = [index for index in range(len(self._actors)) if index not in starting and busy[index] < _AT_ONCE]
+        return min(ready, key=lambda index: busy[index], default=None)
 
     def _give(self, given: Given, actor: int) -> None:
         reference = self._actors[actor].collect.remote(replace(given, data=None), given.data)
         self._running[reference] = _Running(given, actor, self._given)
         self._given += 1
 
-    def _replace(self, found: _Running, error: RayActorError) -> None:
-        """Another actor in the place of a dead one; what it had goes to whoever is free."""
-        self.lost += 1
+    def _outcome(self, reference: Any) -> Outcome | None:
+        """What a call gave; None when its actor started or was lost, or had nothing to do."""
+        try:
+            found = ray.get(reference)
+        except RayTaskError as error:
+            raise cause_of(error) from error
+        except _DEATHS as error:
+            if reference in self._starting:
+                self._lost_starting(reference, error)
+            else:
+                self._lost_running(self._running.pop(reference), error)
+            return None
+        if self._starting.pop(reference, None) is not None:
+            return None
+        del self._running[reference]
+        outcome: Outcome | None = found
+        return outcome
+
+    def _lost_running(self, found: _Running, error: Exception) -> None:
+        """What a dead actor had goes to whoever is free."""
         others = [reference for reference, running in self._running.items() if running.actor == found.actor]
         lost = sorted([found, *map(self._running.pop, others)], key=lambda running: running.order)
         number = lost[0].given.task.number  # an actor takes them one after the other: this one it was at
         self._losses[number] += 1
-        if self._losses[number] >= self._max_losses:
+        if self._losses[number] >= self._options.max_losses:
             raise TruetapError(
                 f"Unit {number} of the data lost its actor {self._losses[number]} times: {_first(error)} The units "
                 "that were done are in the run, and the same call goes on from there. Expected: memory for the model "
                 "and a unit in each actor; fewer actors, a smaller unit_rows or batch_size."
             ) from error
         self._again.extend(running.given for running in lost)
-        ray.kill(self._actors[found.actor])  # should it be unreachable rather than dead
-        self._actors[found.actor] = self._make(self.stamp)
+        self._replace(found.actor)
+
+    def _lost_starting(self, reference: Any, error: Exception) -> None:
+        """An actor that died before it had anything to do."""
+        actor = self._starting.pop(reference)
+        self._died_starting += 1
+        if self._died_starting >= self._options.max_losses * len(self._actors):
+            raise self._died_reading(error) from error
+        self._replace(actor)
+
+    def _replace(self, index: int) -> None:
+        self.lost += 1
+        ray.kill(self._actors[index])  # should it be unreachable rather than dead
+        self._actors[index] = self._make(self.stamp)
+        self._starting[self._actors[index].ready.remote()] = index
+
+    def _not_started(self, what: str) -> TruetapError:
+        return TruetapError(
+            f"Only {what} started in {self._options.start_seconds:g} s. Other work on the cluster may hold its "
+            f"resources, or a machine has left it: {free()} are free. Expected: fewer actors, a smaller num_cpus, or a "
+            "longer start_seconds."
+        )
+
+    def _died_reading(self, error: Exception) -> TruetapError:
+        return TruetapError(
+            f"An actor died while it read the model: {_first(error)} Expected: memory for one model in each of "
+            f"{len(self._actors)} processes; fewer actors."
+        )
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -173,7 +220,3 @@ def cause_of(error: BaseException) -> BaseException:
 def _first(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
-
-
-def _shown(resources: dict[str, float]) -> str:
-    return ", ".join(f"{resources.get(name, 0.0):g} {name}" for name in ("CPU", "GPU"))

@@ -23,8 +23,7 @@ import ray.data
 from ray.data.block import BlockAccessor
 
 from truetap.engines.pieces import Files, Piece, sliced
-from truetap.engines.units import MOST_UNITS, Unit
-from truetap.engines.work import Task
+from truetap.engines.units import MOST_UNITS, Task, Unit
 from truetap.errors import DataError
 
 __all__ = ["Given", "from_arrays", "from_dataset", "from_files", "opened"]
