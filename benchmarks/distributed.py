@@ -248,7 +248,7 @@ def main() -> None:
     warnings.simplefilter("ignore", tt.TruetapWarning)
     backend = keras.backend.backend()
     before = load()
-    ray.init(num_cpus=2, object_store_memory=300 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, object_store_memory=300 << 20, include_dashboard=False, log_to_driver=False)
     try:
         with tempfile.TemporaryDirectory() as folder:
             lines, paper = measure(asked.rows, Path(folder))

@@ -23,7 +23,7 @@ quiet = pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationW
 @contextmanager
 def started(ray: Any) -> Iterator[None]:
     """Within, a Ray of two CPUs; starting it takes seconds, so once for a module."""
-    ray.init(num_cpus=2, object_store_memory=300 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, object_store_memory=300 << 20, include_dashboard=False, log_to_driver=False)
     try:
         yield
     finally:

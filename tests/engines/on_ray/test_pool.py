@@ -59,8 +59,8 @@ def maker(folder: Path, num_cpus: float) -> Callable[[str | None], Any]:
 
 
 @contextlib.contextmanager
-def pool_of(folder: Path, num_actors: int, num_cpus: float = 0.25, **settings: Any) -> Iterator[Pool]:
-    pool = Pool(maker(folder, num_cpus), num_actors, Ray(**settings))
+def pool_of(folder: Path, num_actors: int, num_cpus: float = 0.25, most: float = 9, **settings: Any) -> Iterator[Pool]:
+    pool = Pool(maker(folder, num_cpus), num_actors, lambda: most, Ray(**settings))
     try:
         yield pool
     finally:
@@ -89,6 +89,20 @@ def test_a_unit_that_kills_every_actor_is_told(tmp_path: Path) -> None:
         pool.wait_until_ready()
         with pytest.raises(TruetapError, match=r"Unit 2 of the data lost its actor 2 times: The actor .*same call"):
             list(pool.run(units(5)))
+
+
+def test_where_a_machine_was_lost_those_that_are_left_go_on(tmp_path: Path) -> None:
+    (tmp_path / "1").touch()
+    with pool_of(tmp_path, 2, most=1) as pool:
+        pool.wait_until_ready()
+        found: list[Any] = list(pool.run(units(6)))
+        assert sorted(found) == list(range(6))
+        assert pool.lost == 1
+    (tmp_path / "1").touch()
+    with pool_of(tmp_path, 1, most=0.5) as pool:
+        pool.wait_until_ready()
+        with pytest.raises(TruetapError, match=r"All actors were lost.* no room for another: .*same call goes on"):
+            list(pool.run(units(6)))
 
 
 def test_an_actor_that_cannot_be_replaced_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:

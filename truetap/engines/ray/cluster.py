@@ -20,7 +20,7 @@ from ray.exceptions import GetTimeoutError
 from truetap.engines.ray.options import Ray
 from truetap.errors import TruetapError
 
-__all__ = ["CPUS_OF_A_TASK", "actors_that_fit", "connected", "free", "quiet", "wait_for_room_to_read"]
+__all__ = ["CPUS_OF_A_TASK", "actors_that_fit", "connected", "free", "most_actors", "quiet", "wait_for_room_to_read"]
 
 CPUS_OF_A_TASK = 1.0  # of Ray Data, by default
 
@@ -61,13 +61,8 @@ def actors_that_fit(options: Ray, cpus_to_read: float) -> int:
     Raises:
         TruetapError: The cluster has not enough CPUs or GPUs for them and for reading.
     """
-    total = ray.cluster_resources()
-    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
-    most = float("inf")
-    if options.num_cpus:
-        most = (cpus - cpus_to_read) / options.num_cpus
-    if options.num_gpus:
-        most = min(most, gpus / options.num_gpus)
+    cpus, gpus = _cpus_and_gpus()
+    most = most_actors(options, cpus_to_read)
     wanted = options.num_actors or max(1, int(min(most, cpus - cpus_to_read)))
     if wanted > most:
         raise TruetapError(
@@ -77,6 +72,17 @@ def actors_that_fit(options: Ray, cpus_to_read: float) -> int:
             "(parts such as 0.5 are fine), or a larger cluster."
         )
     return wanted
+
+
+def most_actors(options: Ray, cpus_to_read: float) -> float:
+    """How many actors the cluster has room for at this moment, whoever else uses it."""
+    cpus, gpus = _cpus_and_gpus()
+    most = float("inf")
+    if options.num_cpus:
+        most = (cpus - cpus_to_read) / options.num_cpus
+    if options.num_gpus:
+        most = min(most, gpus / options.num_gpus)
+    return most
 
 
 def wait_for_room_to_read(seconds: float) -> None:
@@ -101,6 +107,11 @@ def free() -> str:
     """What of the cluster nobody uses now, in words."""
     there, total = ray.available_resources(), ray.cluster_resources()
     return " and ".join(f"{there.get(name, 0.0):g} of {total.get(name, 0.0):g} {name}s" for name in ("CPU", "GPU"))
+
+
+def _cpus_and_gpus() -> tuple[float, float]:
+    total = ray.cluster_resources()
+    return total.get("CPU", 0.0), total.get("GPU", 0.0)
 
 
 def _nothing() -> None:

@@ -24,7 +24,7 @@ from truetap.about import About
 from truetap.data.reader import notice
 from truetap.engines.call import Call
 from truetap.engines.ray.actor import KerasSettings, actor_class
-from truetap.engines.ray.cluster import actors_that_fit, connected, quiet, wait_for_room_to_read
+from truetap.engines.ray.cluster import actors_that_fit, connected, most_actors, quiet, wait_for_room_to_read
 from truetap.engines.ray.jobs import DatasetJob, Job, open_job, rows_of
 from truetap.engines.ray.options import Ray
 from truetap.engines.ray.pool import Pool, cause_of
@@ -68,7 +68,12 @@ def collect_on_ray(model: Any, call: Call, options: Ray) -> Samples:
             sent = _sent(pack(model))
             actor = actor_class(_needs(options))
             here = KerasSettings.here()
-            pool = Pool(lambda expected: actor.remote(sent, settings, here, expected, done), num_actors, options)
+            pool = Pool(
+                lambda stamp: actor.remote(sent, settings, here, stamp, done),
+                num_actors,
+                lambda: most_actors(options, job.cpus_to_read),
+                options,
+            )
             try:
                 run.check_stamp("model", pool.wait_until_ready())
                 if job.cpus_to_read:

@@ -19,7 +19,8 @@ class Ray:
         num_cpus: CPUs that each of them is given, also in parts.
         num_gpus: GPUs that each of them is given, also in parts.
         address: Of a running cluster, as for `ray.init`; by default the one that this process is
-            connected to or that RAY_ADDRESS names, else Ray is started on this machine for the call.
+            connected to, that RAY_ADDRESS names, or that runs on this machine; else Ray is started here for the
+            call, which "local" does in any case.
         unit_rows: Rows that are collected, and lost, together; by default some 16 MB of input and at most
             8,192 rows.
         start_seconds: How long to wait for the actors to read the model, and for the first task that reads.

@@ -1,9 +1,9 @@
 """Actors, and the units that they are given: an actor that dies is replaced, its units go to others.
 
 An actor has two units at a time, so that the next one's rows arrive while it computes; one that
-takes the place of another gets units only when it has read the model, for there may be no room for it
-on what is left of the cluster. Retrying is safe whatever the dead one had done: a unit that was
-published is not published again.
+takes the place of another gets units only when it has read the model. Where a machine was lost none
+takes the place for which there is no room any more, at the cost of those that read. Retrying is safe
+whatever the dead one had done: a unit that was published is not published again.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Pool:
     Args:
         make: Makes an actor, given the digest of the model that it has to hold, or None.
         num_actors: How many there are.
+        most: How many there is room for at the moment.
         options: How long to wait for them, and how often a unit may lose its actor.
 
     Attributes:
@@ -57,8 +58,11 @@ class Pool:
         stamp: Digest of the model that the actors hold, once they are ready.
     """
 
-    def __init__(self, make: Callable[[str | None], Any], num_actors: int, options: Ray) -> None:
+    def __init__(
+        self, make: Callable[[str | None], Any], num_actors: int, most: Callable[[], float], options: Ray
+    ) -> None:
         self._make = make
+        self._most = most
         self._options = options
         self._losses: Counter[int] = Counter()
         self._running: dict[Any, _Running] = {}
@@ -68,7 +72,7 @@ class Pool:
         self._died_starting = 0
         self.stamp: str | None = None
         self.lost = 0
-        self._actors = [make(None) for _ in range(num_actors)]
+        self._actors = dict(enumerate(make(None) for _ in range(num_actors)))
 
     def wait_until_ready(self) -> str:
         """Waits for all actors to have read the model.
@@ -80,7 +84,7 @@ class Pool:
             ModelError: It can't be read, or is another in each actor.
             TruetapError: They did not start in time, or one died.
         """
-        waited = [actor.ready.remote() for actor in self._actors]
+        waited = [actor.ready.remote() for actor in self._actors.values()]
         try:
             stamps = ray.get(waited, timeout=self._options.start_seconds)
         except GetTimeoutError as error:
@@ -131,14 +135,14 @@ class Pool:
                 ray.get(reference)
         self._running.clear()
         self._starting.clear()
-        for actor in self._actors:
+        for actor in self._actors.values():
             ray.kill(actor)
 
     def _free(self) -> int | None:
         """The actor with the least to do, if any can take a unit."""
         busy = Counter(running.actor for running in self._running.values())
         starting = set(self._starting.values())
-        ready = [index for index in range(len(self._actors)) if index not in starting and busy[index] < _AT_ONCE]
+        ready = [index for index in self._actors if index not in starting and busy[index] < _AT_ONCE]
         return min(ready, key=lambda index: busy[index], default=None)
 
     def _give(self, given: Given, actor: int) -> None:
@@ -189,7 +193,14 @@ class Pool:
 
     def _replace(self, index: int) -> None:
         self.lost += 1
-        ray.kill(self._actors[index])  # should it be unreachable rather than dead
+        ray.kill(self._actors.pop(index))  # should it be unreachable rather than dead
+        if len(self._actors) + 1 > self._most():
+            if not self._actors:
+                raise TruetapError(
+                    f"All actors were lost, and what is left of the cluster has no room for another: {free()} are "
+                    "free. The units that were done are in the run, and the same call goes on from there."
+                )
+            return
         self._actors[index] = self._make(self.stamp)
         self._starting[self._actors[index].ready.remote()] = index
 
