@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import truetap as tt
 from tests.engines.models import classifier, rows, write_parquet
 from truetap.engines.files import files_source, open_files
+from truetap.engines.stamps import files_stamp
 from truetap.engines.units import cut
 from truetap.errors import DataError, LengthError, UnlabelledDataError
 
@@ -234,3 +236,34 @@ def test_arguments_that_do_not_fit_files_are_refused(tmp_path: Path) -> None:
         tt.ground_truth(folder, batch_size=0)
     with pytest.raises(DataError, match="args and kwargs are for a function that makes the data"):
         tt.ground_truth(str(folder), args=(1,))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npy", "npz", "images"])
+def test_files_that_were_written_again_are_other_data(kind: str, tmp_path: Path) -> None:
+    if kind == "parquet":
+        write_parquet(tmp_path / "data", *rows(20), per_file=10)
+    elif kind == "images":
+        image = pytest.importorskip("PIL.Image")
+        for name in ("a/1.png", "b/2.png"):
+            (tmp_path / "data" / name).parent.mkdir(parents=True)
+            image.fromarray(np.zeros((4, 4, 3), "uint8")).save(tmp_path / "data" / name)
+    else:
+        (tmp_path / "data").mkdir()
+        x, y = rows(20)
+        if kind == "npy":
+            npy(tmp_path / "data", x=x, y=y)
+        else:
+            np.savez(tmp_path / "data" / "a.npz", x=x, y=y)
+
+    def stamp() -> str:
+        files = open_files(tmp_path / "data")
+        assert files is not None
+        return files_stamp(files)
+
+    before = stamp()
+    assert stamp() == before
+    files = [path for path in sorted((tmp_path / "data").rglob("*")) if path.is_file()]
+    for number, path in enumerate(files, 1):
+        os.utime(path, ns=(0, number))
+        assert stamp() != before
+        before = stamp()

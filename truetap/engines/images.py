@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,11 @@ class ImageFiles(OneByOne):
     def parts(self) -> tuple[Part, ...]:
         """One, of all images: a batch may hold images of two classes."""
         return (Part(self.root, len(self.files), 4 * math.prod(self.shape) * len(self.files)),)
+
+    @property
+    def paths(self) -> Iterator[str]:
+        """The images."""
+        return (os.path.join(self.root, name) for name in self.files)
 
     def piece(self, unit: Unit) -> Piece:
         """The rows of one unit."""

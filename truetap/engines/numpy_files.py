@@ -35,6 +35,12 @@ class NumpyFiles(OneByOne):
     kind = "NumPy files"
     class_names: tuple[str, ...] | None = None
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files of arrays."""
+        shards = tuple(part.path for part in self.parts)
+        return shards if shards[0].endswith(".npz") else _arrays_in(shards[0])
+
     def piece(self, unit: Unit) -> Piece:
         """The rows of one unit."""
         started = time.perf_counter()
@@ -73,9 +79,13 @@ def open_npz(paths: list[str]) -> NumpyFiles:
 
 
 def _from_npy(folder: str, unit: Unit) -> tuple[Array, ...]:
-    found = [os.path.join(folder, f"{name}.npy") for name in _NAMES]
-    arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in found if os.path.exists(path)]
+    arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in _arrays_in(folder)]
     return tuple(np.array(array[unit.start : unit.stop]) for array in arrays)
+
+
+def _arrays_in(folder: str) -> tuple[str, ...]:
+    found = (os.path.join(folder, f"{name}.npy") for name in _NAMES)
+    return tuple(path for path in found if os.path.exists(path))
 
 
 def _from_npz(path: str, unit: Unit) -> tuple[Array, ...]:

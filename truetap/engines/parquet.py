@@ -48,6 +48,11 @@ class ParquetFiles:
     kind = "Parquet files"
     class_names: tuple[str, ...] | None = None
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files."""
+        return tuple(part.path for part in self.parts)
+
     def only(self, inputs: Sequence[str], ids: str | None) -> ParquetFiles:
         """With no more columns than a model with these inputs needs; all, where one of them is missing."""
         if not inputs or not set(inputs) <= set(self.names):

@@ -7,7 +7,7 @@ give at this place.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -61,6 +61,10 @@ class Files(Protocol):
     @property
     def parts(self) -> tuple[Part, ...]:
         """The files, in order of their paths."""
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """Every file that is read."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

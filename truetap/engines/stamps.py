@@ -16,13 +16,11 @@ __all__ = ["array_stamp", "files_stamp", "settings_stamp"]
 
 
 def files_stamp(files: Files) -> str:
-    """Of files: their paths, rows, sizes and times of change. Nothing of them is read."""
+    """Of files: their paths, sizes and times of change. Nothing of them is read."""
     digest = hashlib.blake2b(files.kind.encode(), digest_size=16)
-    for part in files.parts:
-        stat = os.stat(part.path)
-        digest.update(f"{part.path}\0{part.rows}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-    for name in getattr(files, "files", ()):
-        digest.update(f"{name}\0".encode())
+    for path in files.paths:
+        stat = os.stat(path)
+        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ import scipy.sparse
 import truetap as tt
 from tests.engines.killing import FailsWhile, die, first_here, quiet
 from tests.engines.models import classifier, rows, same, write_parquet
-from truetap.engines import Ray
-from truetap.errors import DataEndedEarly, DataError, IdError, ModelError, RunExistsError, TruetapError
+from truetap.about import About
+from truetap.engines import Call, Ray
+from truetap.engines.ray.collecting import _Collection
+from truetap.engines.ray.jobs import open_job
+from truetap.engines.shared_run import SharedRun
+from truetap.engines.work import Outcome
+from truetap.errors import DataEndedEarly, DataError, IdError, ModelError, RunExistsError, StructureError, TruetapError
 from truetap.errors import UnlabelledDataError as Unlabelled
 from truetap.store import RunReader
 
@@ -178,3 +183,22 @@ def test_what_cannot_be_sent_leaves_no_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"the function that makes it, can't be sent .* use"):
         tt.collect(lambda: lock and classifier(), rows(40), to=tmp_path / "run", engine=ONE)
     assert not (tmp_path / "run").exists()
+
+
+def test_units_that_do_not_fit_together_are_refused_and_notices_outlive_the_driver(tmp_path: Path, model: Any) -> None:
+    about = replace(tt.collect(model, rows(4)).about, notices=())
+    run = SharedRun(tmp_path / "run", "ray", {})
+    call = Call(rows(4), run.path)
+    under_way = _Collection(run, open_job(call, model, None), call, pool=None)  # type: ignore[arg-type]
+    columns = ("sample_id", "y_true", "loss")
+    under_way._take(Outcome(1, 4, True, about, columns, "i", {}))
+    with pytest.warns(tt.DataWarning, match="^3 of them$"):
+        under_way._take(Outcome(2, 4, True, replace(about, notices=("3 of them",)), columns, "i", {}))
+    under_way._take(Outcome(3, 4, True, replace(about, notices=("5 of them",)), columns, "i", {}))
+    kept: Any = run.metadata["collect"]
+    assert About.from_json(kept).notices == ("3 of them",)
+    with pytest.raises(StructureError, match=r"Unit 4 .* Received: \['sample_weight'\] more, \['loss'\] less"):
+        under_way._take(Outcome(4, 4, True, about, ("sample_id", "y_true", "sample_weight"), "i", {}))
+    with pytest.raises(IdError, match=r"Received: both, the second kind in unit 5 of the arrays"):
+        under_way._take(Outcome(5, 4, True, about, columns, "O", {}))
+    run.leave()

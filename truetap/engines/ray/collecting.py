@@ -143,6 +143,7 @@ class _Collection:
 
     def _take(self, outcome: Outcome) -> None:
         """What a unit says of the whole: the first tells what there is, and all others must have the same."""
+        known = len(self.notices)
         for said in outcome.about.notices:
             if re.sub(r"\d[\d,]*", "0", said) not in self._said():  # the same of another batch says nothing new
                 notice(self.notices, said)
@@ -150,6 +151,9 @@ class _Collection:
             self.columns = frozenset(outcome.columns)
             self.ids = outcome.ids
             self.about = replace(outcome.about, expected_steps=self._steps())
+            known = -1
+        if len(self.notices) > known:  # whoever goes on with the run says them too
+            self.about = replace(self.about, notices=tuple(self.notices))
             self.run.update({"collect": self.about.to_json()})
         changed = self.columns ^ frozenset(outcome.columns)
         if changed:
@@ -206,11 +210,10 @@ class _Collection:
 
     def _finished(self) -> Samples:
         assert self.about is not None
-        about = replace(self.about, notices=tuple(self.notices))
-        looked_at = Samples(RunReader(self.run.path).batches("samples"), about, expected_ids=self.job.listed)
+        looked_at = Samples(RunReader(self.run.path).batches("samples"), self.about, expected_ids=self.job.listed)
         if len(looked_at) <= MOST_ROWS_LOOKED_AT:
             looked_at.say_what_was_seen()
-        about = replace(about, notices=tuple(looked_at.notices))
+        about = replace(self.about, notices=tuple(looked_at.notices))
         self.run.update({"collect": about.to_json()})
         self.run.finish()
         return Samples(RunReader(self.run.path).batches("samples"), about, expected_ids=self.job.listed)

@@ -147,12 +147,22 @@ _BLOCK_BYTES = 16 << 20  # about a unit: a block is handed on when it is full
 
 def _read(batch: pa.Table, plan: Any) -> Iterator[pa.Table]:
     """A task of Ray Data: the units of one stretch, each as one row."""
-    files, stretches = ray.get(plan)
+    files, stretches = _once_in_a_process(plan)
     [index] = batch.column("id").to_pylist()
     for unit, piece in zip(stretches[index], files.read(stretches[index]), strict=True):
         # Between processes of one cluster, as Ray itself does; nothing of it comes into a run.
         content = pickle.dumps(piece, protocol=5)
         yield pa.table({"unit": np.asarray([unit.number]), "rows": pa.array([content], pa.large_binary())})
+
+
+_plans: dict[str, Any] = {}  # the last one, in a process that reads: of many files it takes long to unpack
+
+
+def _once_in_a_process(plan: Any) -> Any:
+    if plan.hex() not in _plans:
+        _plans.clear()
+        _plans[plan.hex()] = ray.get(plan)
+    return _plans[plan.hex()]
 
 
 def _references(dataset: Any) -> Generator[tuple[Any, int, tuple[int, int] | None], None, None]:
