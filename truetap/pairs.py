@@ -17,7 +17,8 @@ from truetap.collector import Collector, Columns
 from truetap.columns import concatenate, record_batch
 from truetap.data.opening import open_source
 from truetap.data.reader import Reader
-from truetap.errors import DataEndedEarly, DataError, IdError, TruetapError
+from truetap.engines import Call, Ray, collect_elsewhere, files_source
+from truetap.errors import DataEndedEarly, DataError, IdError
 from truetap.held import Held
 from truetap.identified import Identified
 from truetap.progress import Progress
@@ -40,7 +41,7 @@ def collect(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     to: str | os.PathLike[str] | None = None,
-    engine: str | None = None,
+    engine: str | Ray | None = None,
     verbose: str | int = "auto",
 ) -> Samples:
     """The ground truth and the prediction of every sample, from any source, in one pass.
@@ -49,20 +50,24 @@ def collect(
         model: A built Keras model; compiled if `samples.loss` is wanted.
         data: `(x, y)` or `(x, y, sample_weight)` arrays of NumPy, pandas, torch, TensorFlow or JAX;
             `tf.data.Dataset`; `keras.utils.PyDataset`; torch `DataLoader`; a Grain or Hugging Face
-            dataset; a generator or any iterable of batches; or a function that returns one of these.
-        batch_size: Rows per batch of arrays; 32 by default.
+            dataset; a generator or any iterable of batches; or a function that returns one of these. Also
+            a path of Parquet files, of NumPy files, or of images in folders of their classes.
+        batch_size: Rows per batch of arrays and files; 32 by default.
         steps: Number of batches to draw; needed when the data have no end. Exactly so many are
             drawn: a second call on the same generator continues where the first stopped.
         ids: What the samples are called, whole numbers or strings: one per sample in the order of
             the data; or the key of a dict input that holds them; or a function from a batch to
-            them. Without, a sample is called by the fingerprint of its input.
+            them. Without, a sample is called by the fingerprint of its input; of files, by the number
+            of its row in all of them, or the path of its image.
         layers: Layers whose outputs are kept: a name, a glob, a class, a `tt.select(…)`, or a list.
         inputs: Whether to keep x.
         args: Positional arguments for `data` when it is a function.
         kwargs: Keyword arguments for `data` when it is a function.
         to: A folder to write a run to; memory then stays flat at any size, and what was written
             stays when the work is interrupted. `tt.open(folder)` reads it.
-        engine: None: this process. Others are not in this version.
+        engine: None: this process. "ray", or `truetap.engines.Ray(…)` with settings: a Ray cluster, which
+            gives the same rows in `to`; for arrays, files and a `ray.data.Dataset`. The model may then also
+            be a function that makes it. What was interrupted, the same call goes on with.
         verbose: "auto" shows a progress bar at a terminal; 0 never, 1 always.
 
     Returns:
@@ -83,11 +88,10 @@ def collect(
         ((6, 1), (6, 1), ['a', 'b'])
     """
     if engine is not None:
-        raise TruetapError(
-            f"engine={engine!r} is not in this version of truetap. Expected: engine=None, which runs in this "
-            "process; split the data by hand to use several."
+        return collect_elsewhere(
+            engine, model, Call(data, to, batch_size, steps, ids, layers, inputs, args, kwargs, verbose)
         )
-    reader = _reader(data, batch_size, steps, ids, args, kwargs)
+    reader = _reader(data, batch_size, steps, ids, args, kwargs, model)
     collector = Collector(model, reader, layers=layers, inputs=inputs)
     if to is None:
         return _in_memory(collector, reader, verbose)
@@ -123,7 +127,7 @@ def stream(
         >>> [len(batch) for batch in stream(model, (np.ones((40, 4)), np.zeros(40)))]
         [32, 8]
     """
-    reader = _reader(data, batch_size, steps, ids, args, kwargs)
+    reader = _reader(data, batch_size, steps, ids, args, kwargs, model)
     collector = Collector(model, reader, layers=layers, inputs=inputs)
     return _streamed(collector, reader)
 
@@ -192,12 +196,14 @@ def _reader(
     ids: Any,
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None,
+    model: Any = None,
 ) -> Reader:
     if isinstance(data, Identified):
         if ids is not None:
             raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one of them.")
         data, ids = data.data, data.ids
-    return Reader(open_source(data, batch_size=batch_size, args=args, kwargs=kwargs), steps=steps, ids=ids)
+    source = None if args or kwargs else files_source(data, batch_size, model, ids)
+    return Reader(source or open_source(data, batch_size=batch_size, args=args, kwargs=kwargs), steps=steps, ids=ids)
 
 
 def _in_memory(collector: Collector, reader: Reader, verbose: str | int) -> Samples:

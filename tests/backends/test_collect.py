@@ -191,11 +191,6 @@ def test_a_layer_in_a_users_own_loop_is_seen_or_refused() -> None:
     assert all("call" not in vars(layer) for layer in (model.layers[0], model.layers[0].inner))
 
 
-def test_no_other_engine_yet(line: Any) -> None:
-    with pytest.raises(tt.TruetapError, match="engine='ray' is not in this version"):
-        tt.collect(line, (np.ones((2, 2)), np.ones((2, 2))), engine="ray")
-
-
 def test_rows_are_chosen_by_slice_index_and_mask(line: Any) -> None:
     data = np.arange(140, dtype="float32").reshape(70, 2)
     samples = tt.collect(line, (data, data), ids=np.arange(70))

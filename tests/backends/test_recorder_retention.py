@@ -29,7 +29,8 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_last_epochs_of_a_training(tmp_path: Path) -> None:
     x, y = data()
-    taps = [tt.Outputs(), tt.Activations("hidden"), tt.Gradients("*kernel", reduce="norm"), tt.Inputs(samples=8, epochs=[0])]
+    raw = [tt.Activations("hidden"), tt.Inputs(samples=8, epochs=[0])]
+    taps = [tt.Outputs(), *raw, tt.Gradients("*kernel", reduce="norm")]
     recorder = tt.Recorder(tmp_path / "run", taps, keep_last=2)
     mean_loss = tt.EpochLoss(name="whole_epoch")
     history = model().fit(

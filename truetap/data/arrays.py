@@ -51,6 +51,11 @@ class ArraySource:
         self._rows = next(iter(counts.values()))
 
     @property
+    def element(self) -> Any:
+        """The arrays as they are sliced: of NumPy, but for ragged and sparse ones."""
+        return self._data
+
+    @property
     def facts(self) -> Facts:
         """All is known of arrays."""
         return Facts(
