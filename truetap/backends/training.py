@@ -13,7 +13,7 @@ fit with `steps_per_execution` above 1, `jit_compile=True`: fail in Keras |
 | JAX, `DataParallel`, several processes | fit, evaluate | a worker each; statistics are of the whole batch | predict: fails
 in Keras |
 | torch, a step that calls `DistributedDataParallel` | fit, evaluate, predict | a worker each; statistics of activations
-are of the worker's samples | – |
+are of the worker's samples | |
 | TensorFlow, `MultiWorkerMirroredStrategy` | predict | a worker each | fit, evaluate: fail in Keras |
 """
 

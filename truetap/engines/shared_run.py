@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from truetap.errors import RunExistsError, StoreError
 from truetap.store.folder import RunFolder
-from truetap.store.layout import MANIFEST, WORKER, local_path, segment_numbers, worker_folders
+from truetap.store.layout import MANIFEST, local_path, segment_numbers, worker_folders
 from truetap.store.manifest import (
     JSON,
     Manifest,
@@ -39,6 +39,7 @@ from truetap.store.manifest import (
     writer_version,
 )
 from truetap.store.table import TableWriter
+from truetap.store.worker import Worker
 
 __all__ = ["SharedRun", "UnitFolder", "check_reachable", "is_done", "units_done"]
 
@@ -253,7 +254,7 @@ def _other(path: Path, changed: Iterable[str]) -> RunExistsError:
 
 
 def _folder_of(run: Path, number: int) -> Path:
-    return run / TABLE / f"{WORKER.partition('-')[0]}-{number:05d}"
+    return run / TABLE / Worker(number).folder
 
 
 def _number_of(folder: Path) -> int:

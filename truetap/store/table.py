@@ -38,7 +38,7 @@ class TableWriter:
         gather_bytes: Size from which a batch is worth a write of its own.
         announce: Called when a segment was created and before it holds a row.
         finished: Called with each segment that has ended.
-        epoch_bytes: Size from which an epoch's end seals a segment.
+        epoch_bytes: Size from which an epoch's end seals a segment; None: it never does.
         num_segments: How many segments were begun before; they are left alone.
 
     Attributes:
@@ -54,8 +54,8 @@ class TableWriter:
         segment_bytes: int,
         gather_bytes: int,
         announce: Callable[[], None],
-        finished: Callable[[Finished], None],
-        epoch_bytes: int,
+        finished: Callable[[Finished], None] | None = None,
+        epoch_bytes: int | None = None,
         num_segments: int = 0,
     ) -> None:
         self._folder = folder
@@ -128,7 +128,7 @@ class TableWriter:
     def _append(self, batch: pa.RecordBatch) -> None:
         newest = newest_of(part for _, _, part in parts_of(batch)) if has_parts(batch.schema) else {}
         later = any(epoch > self._newest.get(phase, epoch) for phase, epoch in newest.items())
-        if later and self.open_bytes >= self._epoch_bytes:
+        if later and self._epoch_bytes is not None and self.open_bytes >= self._epoch_bytes:
             self.seal()
         segment = self._segment_for(batch.schema)
         self._newest |= newest
@@ -144,7 +144,8 @@ class TableWriter:
     def _end(self, segment: SegmentWriter) -> None:
         self._segment = self.segment_since = None
         newest, self._newest = self._newest, {}
-        self._finished(Finished(self.num_segments - 1, segment.rows, segment.size, newest))
+        if self._finished is not None:
+            self._finished(Finished(self.num_segments - 1, segment.rows, segment.size, newest))
 
     def _segment_for(self, schema: pa.Schema) -> SegmentWriter:
         if self._segment is not None and not self._segment.schema.equals(schema, check_metadata=True):
