@@ -15,12 +15,13 @@ import binascii
 import contextlib
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from truetap.store.ipc_message import check_schema
 
@@ -73,12 +74,30 @@ def check_footer(path: Path) -> None:
         at = footer.find(_SCHEMA, at)
 
 
-def check_groups(path: Path, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> None:
+def check_metadata(file: pq.ParquetFile, groups: Sequence[int], leaves: Sequence[int]) -> None:
+    """Return when pyarrow can be asked for the metadata of column chunks.
+
+    `RowGroupMetaData.column` ends the process where Parquet's C++ refuses metadata (seen with pyarrow 26 and sizes of
+    levels that don't fit the schema). A reader that is begun and reads no row looks at the same, and raises.
+
+    Args:
+        file: Opened with `pre_buffer`, so that all groups are looked at when the reader is begun.
+        groups: Numbers of the row groups.
+        leaves: Numbers of the columns.
+
+    Raises:
+        OSError: They are refused.
+    """
+    if groups and leaves:
+        next(file.reader.iter_batches(0, row_groups=list(groups), column_indices=list(leaves), use_threads=False), None)
+
+
+def check_groups(path: Path, file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str] | None) -> None:
     """Return when decoding some row groups takes memory in proportion to the file.
 
     Args:
         path: The file.
-        metadata: Its `pyarrow.parquet.FileMetaData`.
+        file: The same, opened with `pre_buffer`.
         groups: Numbers of the row groups.
         columns: Names of the columns that are read; None for all.
 
@@ -86,8 +105,11 @@ def check_groups(path: Path, metadata: Any, groups: Iterable[int], columns: Sequ
         ValueError: It would take more, or the pages aren't where the metadata say.
         OSError: The file can't be read.
     """
-    with open(path, "rb", buffering=0) as file:
-        _check_chunks(_Pages(file.fileno()), metadata, groups, columns)
+    schema = file.metadata.schema
+    leaves = [leaf for leaf in range(len(schema)) if _is_of(schema.column(leaf).path, columns)]
+    check_metadata(file, groups, leaves)
+    with open(path, "rb", buffering=0) as raw:
+        _check_chunks(_Pages(raw.fileno()), file.metadata, groups, leaves)
 
 
 class _Pages:
@@ -111,9 +133,8 @@ class _Pages:
         return os.pread(self._file, size, at)
 
 
-def _check_chunks(pages: _Pages, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> None:
+def _check_chunks(pages: _Pages, metadata: Any, groups: Sequence[int], leaves: Sequence[int]) -> None:
     allowed = _ALWAYS + _TIMES * pages.size
-    leaves = [leaf for leaf in range(metadata.num_columns) if _is_of(metadata.schema.column(leaf).path, columns)]
     widths = {leaf: _width(metadata.schema.column(leaf)) for leaf in leaves}
     needed = 0
     for group in groups:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from truetap.errors import DamagedRunError
 from truetap.store.kinds import check_kinds
 from truetap.store.manifest import ParquetFile
-from truetap.store.parquet_bounds import check_footer, check_groups
+from truetap.store.parquet_bounds import check_footer, check_groups, check_metadata
 from truetap.store.parquet_writer import ORDER
 from truetap.store.parts import KEYS, Part, has_parts, parts_of, with_keys, with_part
 from truetap.store.plain import check_folder, plain_size
@@ -144,6 +144,19 @@ class ParquetSource:
             batch = with_part(batch, self.entry.part)
         return batch if columns is None else batch.select(list(columns))
 
+    def statistics(self, place: int) -> pq.FileMetaData:
+        """The metadata, after those of one column were looked at in all row groups.
+
+        Raises:
+            DamagedRunError: The file is missing, or isn't what was written.
+        """
+        file = self.opened()
+        try:
+            check_metadata(file, range(file.metadata.num_row_groups), [place])
+        except _NOT_PARQUET as error:
+            raise self._damaged(error) from error
+        return file.metadata
+
     def opened(self) -> pq.ParquetFile:
         """The file, opened.
 
@@ -158,7 +171,7 @@ class ParquetSource:
             try:
                 check_places(self.path, self.entry)
                 check_footer(self.path)  # before Arrow makes types of the schema in it
-                self._file = pq.ParquetFile(self.path, memory_map=True)
+                self._file = pq.ParquetFile(self.path, memory_map=True, pre_buffer=True)
                 if self._file.metadata.num_rows != self.entry.rows:
                     raise ValueError(f"{self._file.metadata.num_rows} rows where {self.entry.rows} were written")
             except _NOT_PARQUET as error:
@@ -190,7 +203,7 @@ class ParquetSource:
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         try:
-            check_groups(self.path, file.metadata, groups, columns)
+            check_groups(self.path, file, groups, columns)
             # For few rows, to hand the columns to other threads costs more than to decode them.
             threads = size >= _MANY_ROWS
             table = file.read_row_groups(list(groups), columns=columns, use_threads=threads).select(schema.names)
