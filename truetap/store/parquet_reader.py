@@ -171,9 +171,9 @@ class ParquetSource:
             try:
                 check_places(self.path, self.entry)
                 check_footer(self.path)  # before Arrow makes types of the schema in it
-                self._file = pq.ParquetFile(self.path, memory_map=True, pre_buffer=True)
-                if self._file.metadata.num_rows != self.entry.rows:
-                    raise ValueError(f"{self._file.metadata.num_rows} rows where {self.entry.rows} were written")
+                file = pq.ParquetFile(self.path, memory_map=True, pre_buffer=True)
+                _check_counts(file.metadata, self.entry)
+                self._file = file
             except _NOT_PARQUET as error:
                 raise self._damaged(error) from error
         return self._file
@@ -262,6 +262,14 @@ class ParquetSource:
             f"{str(self.path)!r} can't be read as the Parquet file that was written: {error}. "
             "Restore the file from a copy; verify() lists all damage."
         )
+
+
+def _check_counts(metadata: pq.FileMetaData, entry: ParquetFile) -> None:
+    if metadata.num_rows != entry.rows:
+        raise ValueError(f"{metadata.num_rows} rows where {entry.rows} were written")
+    groups = -(-entry.rows // entry.group_rows)
+    if metadata.num_row_groups != groups:
+        raise ValueError(f"{metadata.num_row_groups} row groups where {groups} were written")
 
 
 def check_places(path: Path, entry: ParquetFile) -> None:
