@@ -11,7 +11,7 @@ import pytest
 
 import truetap as tt
 from tests.backends.models import X, Y, sequential
-from tests.backends.numbered_data import SAMPLES, NumberBatches, Numbers
+from tests.backends.numbered_data import SAMPLES, Numbers
 from tests.backends.recorded import rows
 from truetap.store import RunReader
 
@@ -20,6 +20,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
+
+
+class NumberBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The same data in batches of eight."""
+
+    def __len__(self) -> int:
+        return SAMPLES // 8
+
+    def __getitem__(self, batch: int) -> tuple[Any, ...]:
+        pairs = [Numbers()[number] for number in range(8 * batch, 8 * batch + 8)]
+        return tuple(np.stack(part) for part in zip(*pairs, strict=True))
 
 
 def check(folder: Path, epochs: int) -> None:
@@ -43,12 +54,11 @@ def trained(folder: Path, data: Any, epochs: int = 2) -> None:
     recorder.finish()
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_a_data_loader_with_worker_processes(tmp_path: Path, context: str) -> None:
-    torch = pytest.importorskip("torch")
-    loader = torch.utils.data.DataLoader(
-        Numbers(), batch_size=8, shuffle=True, num_workers=2, multiprocessing_context=context, persistent_workers=True
-    )
+@pytest.mark.parametrize(("context", "workers"), [("fork", 2), ("spawn", 1)])
+def test_a_data_loader_with_worker_processes(tmp_path: Path, context: str, workers: int) -> None:
+    data = pytest.importorskip("torch.utils.data")
+    options = {"num_workers": workers, "multiprocessing_context": context, "persistent_workers": True}
+    loader = data.DataLoader(Numbers(), batch_size=8, shuffle=True, **options)
     trained(tmp_path / "run", loader)
     check(tmp_path / "run", 2)
 
@@ -64,7 +74,7 @@ def test_two_recorders_on_one_folder(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     model = sequential(keras.layers.Dense(1), optimizer="sgd")
     first, second = tt.Recorder(folder), tt.Recorder(folder, resume=True)
-    with pytest.warns(tt.RecordingWarning, match=r"is being written by process .*training goes on"):
+    with pytest.warns(tt.RecordingWarning, match=r"training goes on: .* is being written by process"):
         model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[first, second])
     first.finish()
     found = rows(folder, "samples")

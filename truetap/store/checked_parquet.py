@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from truetap.store.parquet_bounds import Bytes, check_footer, check_groups, chunks
+from truetap.store.parquet_bounds import Bytes, check_footer, check_groups, check_metadata, chunks, leaves_of
 
 __all__ = ["CheckedParquet"]
 
@@ -27,9 +27,10 @@ class CheckedParquet:
         opener: Gives its bytes; what is read in its context need not be fetched again.
         size: How many there are.
         parse: Gives Arrow's reader of the file.
+        probe: Gives one that was opened with `pre_buffer` and is asked for no row; by default the same.
 
     Attributes:
-        metadata: As Arrow's reader has it.
+        metadata: As Arrow's reader has it. Of column chunks only what `checked_metadata` gives is to be asked for.
         schema_arrow: As Arrow's reader has it.
 
     Raises:
@@ -37,14 +38,30 @@ class CheckedParquet:
         OSError: It can't be read.
     """
 
-    def __init__(self, opener: Opener, size: int, parse: Callable[[], pq.ParquetFile]) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        size: int,
+        parse: Callable[[], pq.ParquetFile],
+        probe: Callable[[], pq.ParquetFile] | None = None,
+    ) -> None:
         self._opener = opener
         self._size = size
         with opener(()) as file:
             check_footer(file, size)  # before Arrow makes types of the schema in it
         self._file = parse()
+        self._probe = probe() if probe is not None else self._file
         self.metadata: Any = self._file.metadata
         self.schema_arrow: pa.Schema = self._file.schema_arrow
+
+    def checked_metadata(self, groups: Sequence[int], leaves: Sequence[int]) -> Any:
+        """The metadata, after those of some leaf columns of some row groups were looked at.
+
+        Raises:
+            OSError: Parquet's reader refuses them.
+        """
+        check_metadata(self._probe, groups, leaves)
+        return self.metadata
 
     def read_row_groups(self, groups: Sequence[int], columns: Sequence[str] | None, *, use_threads: bool) -> pa.Table:
         """Rows of some row groups.
@@ -58,9 +75,8 @@ class CheckedParquet:
             ValueError: They would take more memory than a file of this size may stand for, or pages lie elsewhere.
             OSError: The file can't be read.
         """
-        with self._opener(list(self._spans(groups, columns))) as file:
-            check_groups(file, self._size, self.metadata, groups, columns)
+        leaves = leaves_of(self.metadata, columns)
+        found = list(chunks(self._size, self.checked_metadata(groups, leaves), groups, leaves))
+        with self._opener([(chunk.start, chunk.end) for chunk in found]) as file:
+            check_groups(file, self._size, found)
             return self._file.read_row_groups(groups, columns=columns, use_threads=use_threads)
-
-    def _spans(self, groups: Sequence[int], columns: Sequence[str] | None) -> Iterator[tuple[int, int]]:
-        return ((chunk.start, chunk.end) for chunk in chunks(self._size, self.metadata, groups, columns))

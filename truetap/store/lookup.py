@@ -60,6 +60,7 @@ def _groups_that_may_hold(source: ParquetSource, column: str, value: int | str) 
     if column not in names:
         return []
     place = names.index(column)
+    metadata = source.statistics(place)
     if source.entry.sorted_by == column:
         per_run = source.entry.run_rows // source.entry.group_rows
         runs = range(0, metadata.num_row_groups, per_run)
@@ -82,7 +83,7 @@ def _compare(metadata: Any, group: int, place: int, value: int | str) -> int:
         return 0
     try:
         return int(value > statistics.max) - int(value < statistics.min)
-    except TypeError:  # strings are asked for among numbers, or the other way round
+    except (TypeError, UnicodeDecodeError):  # strings are asked for among numbers, or the other way round; or are none
         return 0
 
 

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from truetap.store.ipc_message import check_schema
 
@@ -76,15 +77,36 @@ def check_footer(file: Bytes, total: int) -> None:
         at = footer.find(_SCHEMA, at)
 
 
-def check_groups(file: Bytes, size: int, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> None:
-    """Return when decoding some row groups takes memory in proportion to the file.
+def check_metadata(file: pq.ParquetFile, groups: Sequence[int], leaves: Sequence[int]) -> None:
+    """Return when pyarrow can be asked for the metadata of column chunks.
+
+    `RowGroupMetaData.column` ends the process where Parquet's C++ refuses metadata (seen with pyarrow 26 and sizes of
+    levels that don't fit the schema). A reader that is begun and reads no row looks at the same, and raises.
+
+    Args:
+        file: Opened with `pre_buffer`, so that all groups are looked at when the reader is begun.
+        groups: Numbers of the row groups.
+        leaves: Numbers of the columns.
+
+    Raises:
+        OSError: They are refused.
+    """
+    if groups and leaves:
+        next(file.reader.iter_batches(0, row_groups=list(groups), column_indices=list(leaves), use_threads=False), None)
+
+
+def leaves_of(metadata: Any, columns: Sequence[str] | None) -> list[int]:
+    """Numbers of the leaf columns that make some columns; of all for None."""
+    return [leaf for leaf in range(metadata.num_columns) if _is_of(metadata.schema.column(leaf).path, columns)]
+
+
+def check_groups(file: Bytes, size: int, chosen: Iterable[Chunk]) -> None:
+    """Return when decoding some columns of row groups takes memory in proportion to the file.
 
     Args:
         file: The file.
         size: How many bytes it has.
-        metadata: Its `pyarrow.parquet.FileMetaData`.
-        groups: Numbers of the row groups.
-        columns: Names of the columns that are read; None for all.
+        chosen: The columns, as `chunks` gives them.
 
     Raises:
         ValueError: It would take more, or the pages aren't where the metadata say.
@@ -92,7 +114,7 @@ def check_groups(file: Bytes, size: int, metadata: Any, groups: Iterable[int], c
     """
     allowed = _ALWAYS + _TIMES * size
     needed = 0
-    for chunk in chunks(size, metadata, groups, columns):
+    for chunk in chosen:
         needed += _needed(file, chunk, allowed)
         if needed > allowed:
             raise ValueError(
@@ -110,13 +132,12 @@ class Chunk(NamedTuple):
     end: int
 
 
-def chunks(size: int, metadata: Any, groups: Iterable[int], columns: Sequence[str] | None) -> Iterator[Chunk]:
-    """The columns of some row groups.
+def chunks(size: int, metadata: Any, groups: Iterable[int], leaves: Sequence[int]) -> Iterator[Chunk]:
+    """Some leaf columns of some row groups, which `check_metadata` has looked at.
 
     Raises:
         ValueError: One lies outside of the file.
     """
-    leaves = [leaf for leaf in range(metadata.num_columns) if _is_of(metadata.schema.column(leaf).path, columns)]
     widths = {leaf: _width(metadata.schema.column(leaf)) for leaf in leaves}
     for group in groups:
         row_group = metadata.row_group(group)

@@ -139,6 +139,18 @@ class ParquetSource:
             batch = with_part(batch, self.entry.part)
         return batch if columns is None else batch.select(list(columns))
 
+    def statistics(self, place: int) -> Any:
+        """The metadata, after those of one column were looked at in all row groups.
+
+        Raises:
+            DamagedRunError: The file is missing, or isn't what was written.
+        """
+        file = self.opened()
+        try:
+            return file.checked_metadata(range(file.metadata.num_row_groups), [place])
+        except _NOT_PARQUET as error:
+            raise self._damaged(error) from error
+
     def opened(self) -> CheckedParquet:
         """The file, opened.
 
@@ -152,9 +164,9 @@ class ParquetSource:
                 self._check = False
             try:
                 check_places(self.path, self.entry)
-                self._file = files_of(self.path).parquet(self.path, self.entry.bytes, self.entry.crc)
-                if self._file.metadata.num_rows != self.entry.rows:
-                    raise ValueError(f"{self._file.metadata.num_rows} rows where {self.entry.rows} were written")
+                file = files_of(self.path).parquet(self.path, self.entry.bytes, self.entry.crc)
+                _check_counts(file.metadata, self.entry)
+                self._file = file
             except _NOT_PARQUET as error:
                 raise self._damaged(error) from error
         return self._file
@@ -244,6 +256,14 @@ class ParquetSource:
             f"{str(self.path)!r} can't be read as the Parquet file that was written: {error}. "
             "Restore the file from a copy; verify() lists all damage."
         )
+
+
+def _check_counts(metadata: Any, entry: ParquetFile) -> None:
+    if metadata.num_rows != entry.rows:
+        raise ValueError(f"{metadata.num_rows} rows where {entry.rows} were written")
+    groups = -(-entry.rows // entry.group_rows)
+    if metadata.num_row_groups != groups:
+        raise ValueError(f"{metadata.num_row_groups} row groups where {groups} were written")
 
 
 def check_places(path: Place, entry: ParquetFile) -> None:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from truetap.errors import StoreError, near_names
 from truetap.store.checked_parquet import CheckedParquet
 from truetap.store.files import Bytes, OpenFile, Place
-from truetap.store.remote.ranges import RangeFile, RemoteBytes, expect
+from truetap.store.remote.ranges import FooterFile, RangeFile, RemoteBytes, expect
 from truetap.store.remote.refusals import in_words
 
 __all__ = ["RemoteFiles", "RemotePath", "connected"]
@@ -248,7 +248,12 @@ class RemoteFiles:
     def parquet(self, path: Place, size: int, crc: int) -> CheckedParquet:
         """A Parquet file, of which column chunks that are asked for together are fetched in one go."""
         file = RangeFile(_remote(path), size, crc)
-        return CheckedParquet(file.holding, size, lambda: pq.ParquetFile(pa.PythonFile(file, mode="r")))
+        return CheckedParquet(
+            file.holding,
+            size,
+            lambda: pq.ParquetFile(pa.PythonFile(file, mode="r")),
+            lambda: pq.ParquetFile(pa.PythonFile(FooterFile(file), mode="r"), pre_buffer=True),
+        )
 
 
 def connected(url: str, options: Mapping[str, Any] | None = None) -> RemotePath:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RangeFile", "RemoteBytes"]
 
+_TRAILER = 8  # bytes: the footer's size, and Parquet's mark
 _HEAD = 8 << 10  # where record batches say how they are laid out
 _PREFIX = 8  # a mark of four bytes, and the length of what describes the message
 _AHEAD = 32  # batches whose heads are fetched with the one that is asked for
@@ -136,6 +137,26 @@ class RangeFile(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
+
+
+class FooterFile(RangeFile):
+    """A file of a store of which only the end is fetched: for a reader that looks at metadata, and at no row.
+
+    Args:
+        file: The file.
+    """
+
+    def __init__(self, file: RangeFile) -> None:
+        super().__init__(file._path, file._size)
+        self._file = file
+        size = int.from_bytes(file.read_at(file._size - _TRAILER, 4), "little")
+        self._first = max(0, file._size - _TRAILER - size)
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Its bytes from the first on that belongs to the footer; zeros before."""
+        end = min(start + size, self._size)
+        zeros = bytes(max(0, min(end, self._first) - start))
+        return zeros + self._file.read_at(start + len(zeros), max(0, end - start - len(zeros)))
 
 
 class RemoteBytes:
