@@ -67,10 +67,10 @@ def upload(
         elsewhere = store.url != noted
         claim = Claim(store, _token_of(folder) if elsewhere else token)
         _send(folder, store.url, Sending(folder, store, claim, clear=False), claim, elsewhere=elsewhere)
+        if noted and not elsewhere:
+            spool.remove()
     finally:
         lock.release()
-    if noted and not elsewhere:
-        spool.remove()
     return store.url
 
 

@@ -68,6 +68,10 @@ class Spool:
         except (FileNotFoundError, ValueError, LookupError, TypeError):
             return "", ""
 
+    def empty(self) -> None:
+        """Remove the run in it."""
+        shutil.rmtree(self.run, ignore_errors=True)
+
     def remove(self) -> None:
         """Remove all of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -78,13 +82,12 @@ def spool_for(url: str, chosen: str | os.PathLike[str] | None) -> Spool:
 
     Args:
         url: Where the run goes.
-        chosen: The folder, if the user chose one.
+        chosen: The folder that spools are kept in, if the user chose one.
     """
-    if chosen is not None:
-        return Spool(Path(chosen))
     name = re.sub(r"[^\w-]+", "_", url.rpartition("/")[2])[:40]
     digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    return Spool(_cache() / "truetap" / "spool" / f"{name}-{digest}")
+    kept = _cache() / "truetap" / "spool" if chosen is None else Path(chosen)
+    return Spool(kept / f"{name}-{digest}")
 
 
 def _cache() -> Path:
