@@ -72,8 +72,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             "raise" and stop training.
         storage_options: Of a URL, what fsspec's filesystem is made with, such as `{"endpoint_url": …}`; the rest comes
             from fsspec's configuration and the store's environment variables.
-        spool: Of a URL, a folder of this machine for what is on its way; by default one in the user's cache, which is
-            found again when the run is gone on with.
+        spool: Of a URL, a folder of this machine in which runs that are on their way are kept, each in a folder of its
+            own, which is found again when the run is gone on with; by default one in the user's cache.
         upload_seconds: Of a URL, what a machine that vanishes loses at most, while the store answers.
         upload_patience: Of a URL, how many seconds the end of a run waits for a store that refuses. Then the spool is
             kept, and said where it is; `truetap upload` sends it.

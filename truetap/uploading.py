@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from truetap.errors import RunExistsError, StoreError
-from truetap.store.lock import WriterLock
+from truetap.store.lock import LOCK, WriterLock
 from truetap.store.manifest import Manifest, TableEntry, read_manifest_of
 from truetap.store.remote.claim import Claim
 from truetap.store.remote.path import connected
@@ -66,15 +66,15 @@ def upload(
     store = connected(url or noted, storage_options)
     elsewhere = store.url != noted
     with ExitStack() as locks:
-        for worker in workers:
-            lock = WriterLock(spool.folder, needed=True, name=worker.lock)
+        for name in [LOCK] if noted else [worker.lock for worker in workers]:
+            lock = WriterLock(spool.folder, needed=True, name=name)
             locks.callback(lock.release)
         for worker in workers:
             own = _token_of(folder, worker.rank) if elsewhere else token
             claim = Claim(store, own, worker)
             _send(folder, store.url, Sending(folder, store, claim, clear=False, rank=worker.rank), claim, worker.rank)
-    if noted and not elsewhere:
-        spool.remove()
+        if noted and not elsewhere:
+            spool.remove()
     return store.url
 
 

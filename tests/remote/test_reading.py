@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import duckdb
@@ -10,10 +14,10 @@ import pyarrow as pa
 import pytest
 
 import truetap as tt
-from tests.store.helpers import arrays, assert_is, write_run
+from tests.store.helpers import ROOT, arrays, assert_is, write_run
 from tests.store.recorded import assert_rows, part, sample_rows
 from truetap import columns
-from truetap.errors import StoreError
+from truetap.errors import DamagedRunError, StoreError
 from truetap.store import Recording, Rows, RunReader, RunWriter
 
 from .served import Store
@@ -203,12 +207,30 @@ def test_a_store_that_can_not_be_reached(store: Store, tmp_path: Path) -> None:
 
 
 def test_what_is_not_installed_is_named() -> None:
-    with pytest.raises(StoreError, match=r'pip install "truetap\[gcs\]"'):
+    with pytest.raises(StoreError, match=r"What reads gs:// is not installed. .*gcsfs.* Expected: that package"):
         tt.open("gs://bucket/run")
+    code = "import sys; sys.modules['s3fs'] = None; import truetap as tt; tt.open('s3://bucket/run')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert 'Expected: pip install "truetap[s3]".' in done.stderr
     with pytest.raises(StoreError, match="Protocol not known: nowhere"):
         tt.open("nowhere://bucket/run")
     with pytest.raises(StoreError, match="storage_options= are for stores"):
         tt.open("runs/mnist", storage_options={"key": "x"})
+
+
+@pytest.mark.parametrize("end", [1, 7, 9, 300])
+def test_logs_that_say_what_can_not_be(tmp_path: Path, end: int) -> None:
+    """Commits that end before the schema, or in it."""
+    import fsspec
+
+    write_run(tmp_path / "run", 1)
+    log = next((tmp_path / "run").rglob("*.log"))
+    data = log.with_suffix(".arrow").read_bytes()
+    body = struct.pack("<QQI", end, 8, zlib.crc32(data[:end]))
+    log.write_bytes(b"TTAPLOG1" + body + zlib.crc32(body).to_bytes(4, "little"))
+    fsspec.filesystem("memory").put(str(tmp_path / "run"), f"/hostile/{end}", recursive=True)
+    with pytest.raises(DamagedRunError, match="holds no"):
+        list(RunReader(f"memory://hostile/{end}").batches("samples"))
 
 
 def test_other_filesystems(tmp_path: Path) -> None:

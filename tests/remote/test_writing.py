@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -292,6 +293,39 @@ def test_no_run_is_left_of_one_that_failed_before_its_first_row(store: Store, tm
         raise ZeroDivisionError
     assert store.keys() == []
     assert spools(tmp_path) == []
+
+
+def test_a_spool_of_ones_own_choice(store: Store, tmp_path: Path) -> None:
+    """What else is in that folder stays."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious").write_text("kept")
+    with RunWriter(store.url(), upload=Upload(spool=tmp_path / "mine")) as run:
+        run.write("samples", batch(0))
+        assert run.path.is_relative_to(tmp_path / "mine")
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["precious"]
+    assert spools(tmp_path) == []
+    assert_is(RunReader(store.url()).batches("samples")[0], arrays(0))
+
+
+def test_killed_after_all_was_sent(store: Store, tmp_path: Path) -> None:
+    """What is left in the spool is in the store as well: it isn't sent again, and nothing is doubled."""
+    recording = Recording(store.url(), upload=Upload(seconds=0.2, patience=0.5))
+    put(recording, range(10))
+    recording.flush()
+    store.gate.turn("shut")
+    recording.close()
+    store.gate.turn("open")
+    (spool,) = spools(tmp_path)
+    shutil.copytree(spool, tmp_path / "copy")
+    tt.upload(spool)
+    shutil.copytree(tmp_path / "copy", spool)
+    with Recording(store.url(), append=True, upload=QUICK) as again:
+        put(again, range(10, 15))
+    assert again.error is None
+    assert_rows(RunReader(store.url()), range(15))
+    shutil.copytree(tmp_path / "copy", spool)
+    with pytest.raises(RunExistsError, match=r"gone on with elsewhere, and .* holds rows of it that were never sent"):
+        Recording(store.url(), append=True, upload=QUICK)
 
 
 def test_names_are_added_to_a_run_in_a_store(store: Store) -> None:

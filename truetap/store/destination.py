@@ -25,7 +25,8 @@ class Upload:
 
     Attributes:
         storage_options: What fsspec's filesystem is made with.
-        spool: A folder of this machine for what is on its way; by default one in the user's cache.
+        spool: A folder of this machine in which runs that are on their way are kept, each in a folder of its own; by
+            default one in the user's cache.
         seconds: How old rows may get before they are sent.
         patience: Seconds that closing a run waits for a store that refuses.
     """

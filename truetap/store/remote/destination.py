@@ -44,7 +44,6 @@ class StoreDestination(Destination):
         self.spool = spool_for(store.url, upload.spool, worker.rank)
         super().__init__(self.spool.run)
         self.place = store
-        self._is_new = False
         self.seal_after = upload.seconds
         self._store = store
         self._worker = worker
@@ -61,15 +60,14 @@ class StoreDestination(Destination):
             self._lock = WriterLock(self.spool.folder, needed=False)
         except StoreError as error:
             raise StoreError(f"The run at {store.url!r} is being written from this machine. {error}") from error
+        self._was_here = (self.folder / worker.manifest).exists()
         try:
-            self._is_new = there is None and not (self.folder / self._worker.manifest).exists()
             token = self._go_on(there, append)
+            self.spool.note(store.url, token)
             self._claim = Claim(store, token, worker)
             self._claim.take(over=append)
-            self.spool.note(store.url, token)
         except BaseException:
-            self._remove_if_empty()
-            self._lock.release()
+            self._let_spool_go()
             raise
         self._sending = Sending(self.folder, store, self._claim, clear=True, rank=worker.rank)
 
@@ -106,16 +104,14 @@ class StoreDestination(Destination):
     def abandon(self) -> None:
         """The run could not begin: let go of it, and leave what was there."""
         try:
-            if self._is_new:
+            if not self._was_here:
                 self._claim.release()
         except OSError as error:
             raise StoreError(
                 f"Could not remove the mark of a writer at {self._store.url!r}: {error.strerror or error}."
             ) from error
         finally:
-            if self._is_new:
-                self.spool.remove()
-            self._lock.release()
+            self._let_spool_go()
 
     def discard(self) -> None:
         """Leave nothing of a run that failed before its first row, here or there."""
@@ -147,6 +143,7 @@ class StoreDestination(Destination):
         """Make the spool what the writer goes on from; the token to write under."""
         url, token = self.spool.noted()
         if not (self.folder / self._worker.manifest).exists():
+            self.spool.empty()
             if there is not None:
                 self._fetch(there)
             return token or new_token()
@@ -169,8 +166,7 @@ class StoreDestination(Destination):
                     "rows of it that were never sent. Received: both. Expected: one; send these to another URL by "
                     f"`truetap upload {self.spool.folder} URL`, and remove the folder."
                 )
-            self.spool.remove()  # all of it was sent, and then the process was killed
-            self.spool.make()
+            self.spool.empty()  # all of it was sent, and then the process was killed
             self._fetch(there)
         return token
 
@@ -187,9 +183,10 @@ class StoreDestination(Destination):
         self.folder.mkdir(exist_ok=True)
         write_manifest(self.folder, there)
 
-    def _remove_if_empty(self) -> None:
-        if not (self.folder / self._worker.manifest).exists():
+    def _let_spool_go(self) -> None:
+        if not self._was_here:
             self.spool.remove()
+        self._lock.release()
 
 
 def destination_of(

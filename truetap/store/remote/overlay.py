@@ -5,9 +5,10 @@ Whoever opens the run's URL in the process that records it sees all that is comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 from truetap.store.checked_parquet import CheckedParquet
 from truetap.store.files import Bytes, LocalFiles, OpenFile, Place
@@ -15,6 +16,9 @@ from truetap.store.remote.path import RemoteFiles, RemotePath
 
 __all__ = ["OverlayPath", "being_sent", "no_longer_sent", "now_sent"]
 
+Found = TypeVar("Found")
+
+_HERE = LocalFiles()
 _SENT: dict[str, OverlayPath] = {}  # by URL
 
 
@@ -56,7 +60,7 @@ class OverlayPath(RemotePath):
     def read_ranges(self, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Ranges of the file."""
         try:
-            with LocalFiles().open(self.here) as file:
+            with _HERE.open(self.here) as file:
                 return [file.read_at(start, end - start) for start, end in spans]
         except FileNotFoundError:
             return super().read_ranges(spans)
@@ -74,7 +78,7 @@ class OverlayFiles(RemoteFiles):
 
     def names(self, folder: Place) -> list[str]:
         """What is in a folder, here and there."""
-        here = LocalFiles().names(_overlay(folder).here)
+        here = _HERE.names(_overlay(folder).here)
         return list(dict.fromkeys([*here, *super().names(folder)]))
 
     def begun(self, listed: Iterable[int], counted: int) -> Iterable[int]:
@@ -83,28 +87,24 @@ class OverlayFiles(RemoteFiles):
 
     def size(self, path: Place) -> int:
         """Bytes of a file."""
-        here = _overlay(path).here
-        return LocalFiles().size(here) if here.exists() else super().size(path)
+        return _here_first(path, _HERE.size, super().size)
 
     def written(self, path: Place) -> float:
         """When a file was written, in seconds since 1970."""
-        here = _overlay(path).here
-        return LocalFiles().written(here) if here.exists() else super().written(path)
+        return _here_first(path, _HERE.written, super().written)
 
     def stamp(self, path: Place) -> tuple[object, ...]:
         """Something that changes when a file is replaced."""
-        here = _overlay(path).here
-        return LocalFiles().stamp(here) if here.exists() else super().stamp(path)
+        return _here_first(path, _HERE.stamp, super().stamp)
 
     def open(self, path: Place) -> AbstractContextManager[OpenFile]:
         """A file, opened to read ranges of it."""
-        here = _overlay(path).here
-        return LocalFiles().open(here) if here.exists() else super().open(path)
+        return _here_first(path, _HERE.open, super().open)
 
     def mapped(self, path: Place, ends: Sequence[int]) -> Bytes:
         """An Arrow file up to the last of the ends of its batches."""
-        here = _overlay(path).here
-        return LocalFiles().mapped(here, ends) if here.exists() else super().mapped(path, ends)
+        there = super().mapped
+        return _here_first(path, lambda here: _HERE.mapped(here, ends), lambda place: there(place, ends))
 
     def expect(self, files: Iterable[tuple[Place, int, int]]) -> None:
         """Fetch the footers of Parquet files that are not here."""
@@ -112,8 +112,16 @@ class OverlayFiles(RemoteFiles):
 
     def parquet(self, path: Place, size: int, crc: int) -> CheckedParquet:
         """A Parquet file, opened."""
-        here = _overlay(path).here
-        return LocalFiles().parquet(here, size, crc) if here.exists() else super().parquet(path, size, crc)
+        there = super().parquet
+        return _here_first(path, lambda here: _HERE.parquet(here, size, crc), lambda place: there(place, size, crc))
+
+
+def _here_first(path: Place, here: Callable[[Path], Found], there: Callable[[Place], Found]) -> Found:
+    """What is found here, or else there: what was sent may leave at any moment."""
+    try:
+        return here(_overlay(path).here)
+    except FileNotFoundError:
+        return there(path)
 
 
 def now_sent(place: OverlayPath) -> None:

@@ -27,7 +27,6 @@ from truetap.store.remote.refusals import in_words
 
 __all__ = ["RemoteFiles", "RemotePath", "connected"]
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
 Given = TypeVar("Given")
 
 
@@ -69,12 +68,6 @@ class RemotePath:
     def with_suffix(self, suffix: str, /) -> RemotePath:
         """The file beside it with another ending."""
         return self._at(posixpath.splitext(self.path)[0] + suffix)
-
-    def absolute(self) -> RemotePath:
-        """Itself, as every URL is."""
-        return self
-
-    resolve = absolute
 
     def ask(self, question: Callable[..., Given], /, *args: Any, **options: Any) -> Given:
         """Asks the filesystem.
@@ -273,18 +266,20 @@ def connected(url: str, options: Mapping[str, Any] | None = None) -> RemotePath:
         raise StoreError(
             f"A URL has two slashes. Received: {url!r}. Expected: {protocol + '://' + rest.lstrip('/')!r}."
         )
-    extra = _EXTRAS.get(protocol, "s3")
+    known: list[str] = []
     try:
-        fsspec = importlib.import_module("fsspec.core")
+        fsspec = importlib.import_module("fsspec")
+        known = fsspec.available_protocols()
         filesystem, path = fsspec.url_to_fs(url, **{"use_listings_cache": False, **(options or {})})
     except ImportError as error:
+        ours = not known or protocol in ("s3", "s3a")  # of other stores fsspec names the package
+        expected = 'pip install "truetap[s3]"' if ours else "that package, beside truetap[s3]"
         raise StoreError(
-            f"The packages that read {protocol}:// are not installed. Received: {url!r} ({error}). Expected: "
-            f'pip install "truetap[{extra}]".'
+            f"What reads {protocol}:// is not installed. Received: {url!r} ({error}). Expected: {expected}."
         ) from error
     except ValueError as error:
         raise StoreError(
-            f"fsspec can't reach this URL: {error}. Received: {url!r}. {near_names(protocol, _EXTRAS)}"
+            f"fsspec can't reach this URL: {error}. Received: {url!r}. {near_names(protocol, known)}"
         ) from error
     except Exception as error:  # each filesystem refuses options, or credentials, in its own way
         raise StoreError(f"The store at {url!r} can't be opened: {in_words(error, url).strerror}.") from error

@@ -29,6 +29,7 @@ _PREFIX = 8  # a mark of four bytes, and the length of what describes the messag
 _AHEAD = 32  # batches whose heads are fetched with the one that is asked for
 _GAP = 64 << 10  # bytes that cost less than another request
 
+_NOT_ARROW = (pa.ArrowException, OSError, ValueError, LookupError)
 _TAILS = Tails()
 
 
@@ -175,7 +176,7 @@ class RemoteBytes:
 
     def slice(self, start: int, length: int) -> pa.Buffer:
         """Some of them."""
-        return pa.py_buffer(fetch(self._path, [(start, start + length)])[0])
+        return pa.py_buffer(fetch(self._path, [(start, start + length)])[0] if length > 0 else b"")
 
     def head(self, start: int, length: int) -> pa.Buffer:
         """What describes the message that begins there, and perhaps more."""
@@ -206,8 +207,9 @@ class RemoteBytes:
             following = bisect.bisect_left(self._ends, start)
             starts = dict.fromkeys([start, *self._ends[following : following + _AHEAD]])
             spans = [(begin, min(begin + _HEAD, self.size)) for begin in starts if begin < self.size]
-            self._heads = dict(zip([begin for begin, _ in spans], fetch(self._path, spans), strict=True))
-        return self._heads[start]
+            found = fetch(self._path, spans) if spans else []
+            self._heads = dict(zip([begin for begin, _ in spans], found, strict=True))
+        return self._heads.get(start, b"")  # a log may say what can't be
 
 
 def _spans(batch: pa.Buffer, schema: pa.Schema, columns: Sequence[str]) -> list[tuple[int, int]] | None:
@@ -219,12 +221,7 @@ def _spans(batch: pa.Buffer, schema: pa.Schema, columns: Sequence[str]) -> list[
     try:
         read = pa.ipc.read_record_batch(pa.ipc.read_message(pa.BufferReader(batch)), schema)
         buffers = [part for name in columns for part in read.column(name).buffers() if part is not None and part.size]
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        KeyError,
-    ):  # damaged or compressed: read as a whole, or refused there
+    except _NOT_ARROW:  # damaged or compressed: read as a whole, or refused there
         return None
     found = sorted((part.address - batch.address, part.address - batch.address + part.size) for part in buffers)
     if any(begin < 0 or end > batch.size for begin, end in found):

@@ -69,6 +69,10 @@ class Spool:
         except (FileNotFoundError, ValueError, LookupError, TypeError):
             return "", ""
 
+    def empty(self) -> None:
+        """Remove the run in it."""
+        shutil.rmtree(self.run, ignore_errors=True)
+
     def remove(self) -> None:
         """Remove all of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -79,15 +83,14 @@ def spool_for(url: str, chosen: str | os.PathLike[str] | None, rank: int = 0) ->
 
     Args:
         url: Where the run goes.
-        chosen: The folder, if the user chose one.
+        chosen: The folder that spools are kept in, if the user chose one.
         rank: Of the worker that writes: several of one run have spools of their own on one machine.
     """
-    if chosen is not None:
-        return Spool(Path(chosen) / Worker(rank).folder if rank else Path(chosen))
     name = re.sub(r"[^\w-]+", "_", url.rpartition("/")[2])[:40]
     digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
+    kept = _cache() / "truetap" / "spool" if chosen is None else Path(chosen)
     own = f"-{Worker(rank).folder}" if rank else ""
-    return Spool(_cache() / "truetap" / "spool" / f"{name}-{digest}{own}")
+    return Spool(kept / f"{name}-{digest}{own}")
 
 
 def _cache() -> Path:

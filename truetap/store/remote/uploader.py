@@ -6,6 +6,7 @@ for. Nothing is dropped while the store refuses: the spool grows.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -66,7 +67,7 @@ class Uploader:
             if error is None:
                 return
             left = until - time.monotonic()
-            if left <= 0 or not threading.main_thread().is_alive():  # Python is ending, and takes no more work
+            if left <= 0 or not self._can_try_again():
                 raise NotUploadedError(
                     f"The run is whole on this machine, but could not be sent to {self._url!r} in {patience:g} s. "
                     f"{error} It is kept in {self._spool!r}: send it by `truetap upload {self._spool}` when the store "
@@ -80,6 +81,10 @@ class Uploader:
                 f"another URL by `truetap upload {self._spool} URL`.",
                 self._spool,
             ) from self._taken_over
+
+    def _can_try_again(self) -> bool:
+        """Whether there is something to send, and Python isn't ending, when it takes no more work."""
+        return os.path.exists(self._spool) and threading.main_thread().is_alive()
 
     def stop(self) -> None:
         """Send nothing more; what is being sent arrives."""
