@@ -5,16 +5,16 @@ gives extras beside its result, and takes those off before Keras sees them.
 
 On several devices, with Keras 3.15.1:
 
-| set-up | recorded | a run holds | not to be had |
+| set-up | recorded | workers in the run | not to be had |
 |---|---|---|---|
-| TensorFlow, `MirroredStrategy` | fit, evaluate, predict | one worker; a step's rows in the order of the replicas |
-fit with `steps_per_execution` above 1, `jit_compile=True`: fail in Keras |
-| JAX, `keras.distribution`, one process | fit, evaluate, predict | one worker | batches that don't divide: fail in Keras |
-| JAX, `DataParallel`, several processes | fit, evaluate | a worker each; statistics are of the whole batch | predict: fails
+| TensorFlow `MirroredStrategy` | fit, evaluate, predict | one; rows in the order of the replicas | fit with
+`steps_per_execution` above 1, and `jit_compile=True`: fail in Keras |
+| JAX `keras.distribution`, one process | fit, evaluate, predict | one | batches that don't divide: fail in Keras |
+| JAX `DataParallel`, several processes | fit, evaluate | one each; statistics are of the whole batch | predict: fails
 in Keras |
-| torch, a step that calls `DistributedDataParallel` | fit, evaluate, predict | a worker each; statistics of activations
-are of the worker's samples | – |
-| TensorFlow, `MultiWorkerMirroredStrategy` | predict | a worker each | fit, evaluate: fail in Keras |
+| torch, a step that calls `DistributedDataParallel` | fit, evaluate, predict | one each; statistics of activations are
+of the worker's own samples | |
+| TensorFlow `MultiWorkerMirroredStrategy` | predict | one each | fit, evaluate: fail in Keras |
 """
 
 from __future__ import annotations
