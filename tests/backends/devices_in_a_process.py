@@ -16,6 +16,7 @@ from typing import Any
 BACKEND = os.environ["KERAS_BACKEND"]
 if BACKEND == "jax":  # each of several processes has two as well
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    os.environ["NPROC"] = "8"  # XLA's threads: with as few as devices, a step that waits for the others never ends
 
 import keras  # noqa: E402  after the flag
 import numpy as np  # noqa: E402

@@ -5,16 +5,15 @@ gives extras beside its result, and takes those off before Keras sees them.
 
 On several devices, with Keras 3.15.1:
 
-| set-up | recorded | a run holds | not to be had |
-|---|---|---|---|
-| TensorFlow, `MirroredStrategy` | fit, evaluate, predict | one worker; a step's rows in the order of the replicas |
-fit with `steps_per_execution` above 1, `jit_compile=True`: fail in Keras |
-| JAX, `keras.distribution`, one process | fit, evaluate, predict | one worker | batches that don't divide: fail in Keras |
-| JAX, `DataParallel`, several processes | fit, evaluate | a worker each; statistics are of the whole batch | predict: fails
-in Keras |
-| torch, a step that calls `DistributedDataParallel` | fit, evaluate, predict | a worker each; statistics of activations
-are of the worker's samples | |
-| TensorFlow, `MultiWorkerMirroredStrategy` | predict | a worker each | fit, evaluate: fail in Keras |
+- TensorFlow `MirroredStrategy`: fit, evaluate, predict; a step's rows are in the order of the replicas. Fit with
+  `steps_per_execution` above 1, and `jit_compile=True`, fail in Keras.
+- JAX `keras.distribution`, one process: fit, evaluate, predict. Batches that don't divide fail in Keras.
+- JAX `DataParallel`, several processes: fit, evaluate; statistics are of the whole batch. Predict fails in Keras.
+- torch, a step that calls `DistributedDataParallel`: fit, evaluate, predict; statistics of activations are of the
+  worker's own samples.
+- TensorFlow `MultiWorkerMirroredStrategy`: predict. Fit and evaluate fail in Keras.
+
+Where there are several processes, each is a worker of the run.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ def joined(parts: Sequence[Mapping[str, Any]], plan: Plan, say: Callable[[str], 
                 whole[name] = concatenate(several)[: each.tap.samples]
             else:
                 say(
-                    f"The {each.tap.kind} of {key!r} have no row per sample, and each replica has values of its own: "
-                    "they were not recorded. Expected: one row per sample, or reduce='mean'."
+                    f"{key!r} ({each.tap.kind}) has no row per sample, and each replica has a value of its own: it was "
+                    "not recorded. Expected: one row per sample, or reduce='mean'."
                 )
         elif np.ndim(first) and not name.startswith("running/"):
             whole[name] = concatenate(several)
