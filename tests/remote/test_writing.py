@@ -395,6 +395,8 @@ def test_by_the_command(store: Store, tmp_path: Path) -> None:
         put(recording, range(10))
     called = CliRunner().invoke(main, ["upload", str(tmp_path / "run"), store.url()])
     assert (called.exit_code, called.output) == (0, f"{store.url()}: all of it is there.\n")
+    again = CliRunner().invoke(main, ["upload", str(tmp_path / "run"), store.url(), "--json"])
+    assert json.loads(again.output) == {"run": str(tmp_path / "run"), "url": store.url()}
     verified = CliRunner().invoke(main, ["verify", store.url()])
     assert verified.exit_code == 0
     assert "80 rows in 1 tables; every committed byte is as written." in verified.output

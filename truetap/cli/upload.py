@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
-from truetap.cli.arguments import RUN
+from truetap.cli.arguments import RUN, as_json
 from truetap.cli.commands import Command
 from truetap.cli.ends import NOT_THERE, WRONG, fail
 from truetap.cli.terminal import working
@@ -16,7 +18,8 @@ __all__ = ["upload"]
 @click.command(cls=Command)
 @click.argument("run", metavar="RUN", type=RUN)
 @click.argument("url", metavar="[URL]", required=False)
-def upload(run: str, url: str | None) -> None:
+@as_json
+def upload(run: str, url: str | None, as_json: bool) -> None:
     """Sends RUN, a run's folder, to URL in an object store; or finishes what an interrupted recording left.
 
     Such a recording says where its folder is, which knows the URL. What is in the store already isn't sent again.
@@ -35,4 +38,4 @@ def upload(run: str, url: str | None) -> None:
         fail(error, WRONG)
     except StoreError as error:
         fail(error, NOT_THERE if error.__cause__ is None else WRONG)
-    click.echo(f"{there}: all of it is there.")
+    click.echo(json.dumps({"run": run, "url": there}) if as_json else f"{there}: all of it is there.")
