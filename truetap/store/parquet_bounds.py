@@ -92,7 +92,9 @@ def check_metadata(file: pq.ParquetFile, groups: Sequence[int], leaves: Sequence
         next(file.reader.iter_batches(0, row_groups=list(groups), column_indices=list(leaves), use_threads=False), None)
 
 
-def check_groups(path: Path, file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str] | None) -> None:
+def check_groups(
+    path: Path, file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str] | None, rows: Sequence[int]
+) -> None:
     """Return when decoding some row groups takes memory in proportion to the file.
 
     Args:
@@ -100,6 +102,7 @@ def check_groups(path: Path, file: pq.ParquetFile, groups: Sequence[int], column
         file: The same, opened with `pre_buffer`.
         groups: Numbers of the row groups.
         columns: Names of the columns that are read; None for all.
+        rows: How many rows each of these groups has.
 
     Raises:
         ValueError: It would take more, or the pages aren't where the metadata say.
@@ -107,6 +110,10 @@ def check_groups(path: Path, file: pq.ParquetFile, groups: Sequence[int], column
     """
     schema = file.metadata.schema
     leaves = [leaf for leaf in range(len(schema)) if _is_of(schema.column(leaf).path, columns)]
+    for group, expected in zip(groups, rows, strict=True):
+        found = file.metadata.row_group(group).num_rows  # for so many, Parquet takes memory before it reads one
+        if found != expected:
+            raise ValueError(f"{found:,} rows in row group {group} where {expected:,} were written")
     check_metadata(file, groups, leaves)
     with open(path, "rb", buffering=0) as raw:
         _check_chunks(_Pages(raw.fileno()), file.metadata, groups, leaves)
