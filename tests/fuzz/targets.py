@@ -6,8 +6,6 @@ DuckDB or the layers above the store speak. Checksums are forged, so that what t
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import shutil
 import struct
@@ -19,20 +17,18 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 
 import truetap as tt
 from tests.fuzz import mutate, seeds
-from truetap import columns
+from tests.fuzz.packing import SEALED, pack_files, pack_run, pack_stream, packed, unpack_run
+from tests.fuzz.reading import read_store, refuse_memory, touch, tried
 from truetap.errors import TruetapError
-from truetap.store import RunReader
 from truetap.store.lookup import rows_where
 from truetap.store.manifest import ParquetFile, _is_file, read_manifest
 from truetap.store.mapped import MappedSegment
 from truetap.store.parquet_reader import ParquetSource
 from truetap.store.snapshot import take_snapshot
 
-_SEALED = 2**64 - 1
 QUERIES = (
     "select count(*) from samples",
     "select max(columns(*)::varchar) from samples",
@@ -78,52 +74,6 @@ class Target(ABC):
         return mutate.changed(data, others, rng)
 
 
-def read_store(folder: Path, *, values: bool = True) -> None:
-    """All that the store gives of a run; what one call refuses doesn't keep from the next."""
-    reader = RunReader(folder)
-    _ = reader.metadata, reader.created, reader.complete
-    _tried(reader.verify)
-    for table in reader.tables:
-        _tried(lambda table=table: reader.num_rows(table))
-        _tried(lambda table=table: reader.damage(table))
-        for check in (False, True):
-            _tried(lambda table=table, check=check: _read_batches(reader.batches(table, check=check), values))
-        _tried(lambda table=table: reader.batches(table, phase="train", epoch=0).num_rows)
-        _tried(lambda table=table: reader.rows_of(table, sample_id=7919))
-
-
-def _read_batches(batches: Any, values: bool) -> None:
-    _tried(batches.schemas)
-    for index in range(min(len(batches), 50)):
-        _tried(lambda index=index: _touch(batches[index], values))
-
-
-def _touch(batch: pa.RecordBatch, values: bool) -> None:
-    """Reads every value, through Arrow and through NumPy."""
-    for column in batch.columns if values else ():
-        if len(column) < 100_000:
-            with contextlib.suppress(pa.ArrowException, ArithmeticError, ValueError):  # of dates, decimals and the like
-                column.to_pylist()
-        if pa.types.is_primitive(column.type) or isinstance(column.type, pa.FixedShapeTensorType):
-            columns.decode(column)
-
-
-def _tried(call: Any) -> None:
-    try:
-        call()
-    except TruetapError as error:
-        refuse_memory(error)
-
-
-def refuse_memory(error: BaseException) -> None:
-    """Raises when the error stands for memory that was asked for and not there: nobody checked the size before."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError):
-            raise MemoryError(str(cause)) from error
-        cause = cause.__cause__
-
-
 class ManifestTarget(Target):
     """`manifest.json`, beside a table that is whole."""
 
@@ -145,7 +95,7 @@ class ManifestTarget(Target):
             read_store(self.folder, values=False)
         else:
             for table, entry in read_manifest(self.folder).tables.items():
-                _tried(lambda table=table, entry=entry: [ParquetSource(self.folder / table, e) for e in entry.parquet])
+                tried(lambda table=table, entry=entry: [ParquetSource(self.folder / table, e) for e in entry.parquet])
 
 
 class LogTarget(Target):
@@ -172,7 +122,7 @@ class LogTarget(Target):
         else:
             snapshot = take_snapshot(segment)
             if snapshot.commits:
-                _tried(lambda: MappedSegment(snapshot).read(len(snapshot.commits) - 1, None))
+                tried(lambda: MappedSegment(snapshot).read(len(snapshot.commits) - 1, None))
 
 
 class SegmentTarget(Target):
@@ -197,7 +147,7 @@ class SegmentTarget(Target):
         records, start = [], 0
         for end, rows in commits:
             crc = zlib.crc32(content[start:end])
-            body = struct.pack("<QQI", end, _SEALED if rows == 2**32 - 1 else rows, crc)
+            body = struct.pack("<QQI", end, SEALED if rows == 2**32 - 1 else rows, crc)
             records.append(body + struct.pack("<I", zlib.crc32(body)))
             start = end
         segment = self.folder / "samples/worker-00000/seg-000000.arrow"
@@ -208,7 +158,7 @@ class SegmentTarget(Target):
         else:
             source = MappedSegment(take_snapshot(segment), check=bool(len(data) % 2))
             for number in range(source.num_batches):
-                _tried(lambda number=number: _touch(source.read(number, None), True))
+                tried(lambda number=number: touch(source.read(number, None), True))
 
 
 class ParquetTarget(Target):
@@ -260,8 +210,8 @@ class ParquetTarget(Target):
             file = ParquetFile(**entry)
             source = ParquetSource(self.folder / "samples", file, check=bool(len(data) % 2))
             for number in range(min(source.num_batches, 20)):
-                _tried(lambda number=number: _touch(source.read(number, None), True))
-            _tried(lambda: rows_where([ParquetSource(self.folder / "samples", file)], [], "sample_id", 7919, None))
+                tried(lambda number=number: touch(source.read(number, None), True))
+            tried(lambda: rows_where([ParquetSource(self.folder / "samples", file)], [], "sample_id", 7919, None))
 
 
 class SqlTarget(ParquetTarget):
@@ -394,50 +344,6 @@ class QueryTarget(Target):
             except Refusal as refusal:
                 if not 400 <= refusal.status < 500:
                     raise AssertionError(f"status {refusal.status}") from refusal
-
-
-def packed(segment: Path, *, sealed: bool) -> bytes:
-    """A segment as `SegmentTarget` takes it."""
-    log = segment.with_suffix(".log").read_bytes()
-    commits = [struct.unpack_from("<QQ", log, at) for at in range(8, len(log) - 23, 24)]
-    content = segment.read_bytes()
-    kept = commits if sealed else commits[:-1]
-    ends = [struct.pack("<II", end, 2**32 - 1 if rows == _SEALED else rows) for end, rows in kept]
-    return bytes([len(kept)]) + b"".join(ends) + content
-
-
-def pack_stream(batches: Sequence[pa.RecordBatch], options: pa.ipc.IpcWriteOptions | None = None) -> bytes:
-    """Batches that no writer of ours wrote, as a segment in `SegmentTarget`'s form."""
-    sink = io.BytesIO()
-    ends = []
-    with pa.ipc.new_file(sink, batches[0].schema, options=options) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            ends.append(struct.pack("<II", sink.tell(), batch.num_rows))
-    return bytes([len(ends)]) + b"".join(ends) + sink.getvalue()
-
-
-def pack_run(folder: Path) -> bytes:
-    """A run's files in one piece."""
-    return pack_files(
-        {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    )
-
-
-def pack_files(files: dict[str, bytes]) -> bytes:
-    """Files in one piece: a line of names and sizes, and their contents."""
-    names = sorted(files)
-    return json.dumps([[name, len(files[name])] for name in names]).encode() + b"\n" + b"".join(files[n] for n in names)
-
-
-def unpack_run(data: bytes) -> dict[str, bytes]:
-    """The inverse of `pack_files`."""
-    line, _, content = data.partition(b"\n")
-    files, at = {}, 0
-    for name, size in json.loads(line):
-        files[name] = content[at : at + size]
-        at += size
-    return files
 
 
 TARGETS: dict[str, type[Target]] = {

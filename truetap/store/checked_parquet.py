@@ -9,7 +9,15 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from truetap.store.parquet_bounds import Bytes, check_footer, check_groups, check_metadata, chunks, leaves_of
+from truetap.store.parquet_bounds import (
+    Bytes,
+    check_footer,
+    check_groups,
+    check_metadata,
+    check_rows,
+    chunks,
+    leaves_of,
+)
 
 __all__ = ["CheckedParquet"]
 
@@ -63,11 +71,14 @@ class CheckedParquet:
         check_metadata(self._probe, groups, leaves)
         return self.metadata
 
-    def read_row_groups(self, groups: Sequence[int], columns: Sequence[str] | None, *, use_threads: bool) -> pa.Table:
+    def read_row_groups(
+        self, groups: Sequence[int], rows: Sequence[int], columns: Sequence[str] | None, *, use_threads: bool
+    ) -> pa.Table:
         """Rows of some row groups.
 
         Args:
             groups: Their numbers.
+            rows: How many rows each of them has.
             columns: Names of the columns; None for all.
             use_threads: Whether several threads decode.
 
@@ -75,8 +86,9 @@ class CheckedParquet:
             ValueError: They would take more memory than a file of this size may stand for, or pages lie elsewhere.
             OSError: The file can't be read.
         """
+        check_rows(self.metadata, groups, rows)
         leaves = leaves_of(self.metadata, columns)
         found = list(chunks(self._size, self.checked_metadata(groups, leaves), groups, leaves))
         with self._opener([(chunk.start, chunk.end) for chunk in found]) as file:
             check_groups(file, self._size, found)
-            return self._file.read_row_groups(groups, columns=columns, use_threads=use_threads)
+            return self._file.read_row_groups(list(groups), columns=columns, use_threads=use_threads)

@@ -78,7 +78,10 @@ def _groups_of_run(metadata: Any, place: int, run: range, value: int | str) -> r
 
 def _compare(metadata: Any, group: int, place: int, value: int | str) -> int:
     """-1 when the value is below all of a group, 1 when above, 0 when it may be in it."""
-    statistics = metadata.row_group(group).column(place).statistics
+    chunk = metadata.row_group(group).column(place)
+    if chunk.physical_type != metadata.schema.column(place).physical_type:
+        return 0  # pyarrow ends the process when it is asked for these statistics; who reads the rows is told
+    statistics = chunk.statistics
     if statistics is None or not statistics.has_min_max:
         return 0
     try:

@@ -100,6 +100,18 @@ def leaves_of(metadata: Any, columns: Sequence[str] | None) -> list[int]:
     return [leaf for leaf in range(metadata.num_columns) if _is_of(metadata.schema.column(leaf).path, columns)]
 
 
+def check_rows(metadata: Any, groups: Sequence[int], rows: Sequence[int]) -> None:
+    """Return when row groups have as many rows as were written: for so many, Parquet takes memory before it reads one.
+
+    Raises:
+        ValueError: One has others.
+    """
+    for group, expected in zip(groups, rows, strict=True):
+        found = metadata.row_group(group).num_rows
+        if found != expected:
+            raise ValueError(f"{found:,} rows in row group {group} where {expected:,} were written")
+
+
 def check_groups(file: Bytes, size: int, chosen: Iterable[Chunk]) -> None:
     """Return when decoding some columns of row groups takes memory in proportion to the file.
 

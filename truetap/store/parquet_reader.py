@@ -192,13 +192,14 @@ class ParquetSource:
         self, groups: Sequence[int], columns: Sequence[str] | None, chosen: Chooser | None
     ) -> pa.RecordBatch:
         file, schema = self.opened(), self._stored_schema()
-        size = sum(min(self.entry.group_rows, self.entry.rows - group * self.entry.group_rows) for group in groups)
+        sizes = [min(self.entry.group_rows, self.entry.rows - group * self.entry.group_rows) for group in groups]
+        size = sum(sizes)
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         try:
             # For few rows, to hand the columns to other threads costs more than to decode them.
             threads = size >= _MANY_ROWS
-            table = file.read_row_groups(list(groups), columns=columns, use_threads=threads).select(schema.names)
+            table = file.read_row_groups(groups, sizes, columns, use_threads=threads).select(schema.names)
             if len(table) != size:
                 raise ValueError(f"{len(table)} rows where {size} were written")
             if chosen is not None:
