@@ -41,7 +41,7 @@ def write(run: RunWriter, table: str, phase: str, epoch: int, **size: int) -> No
     run.write(table, columns.record_batch(values(table, phase, epoch, **size).items()))
 
 
-def found(path: Path, table: str) -> dict[tuple[str, int], Array]:
+def found(path: Path | str, table: str) -> dict[tuple[str, int], Array]:
     """The values of a table by phase and epoch, in the order of the steps."""
     parts: dict[tuple[str, int], list[Array]] = {}
     for batch in RunReader(path).batches(table, check=True):

@@ -41,7 +41,8 @@ class Sending:
         self._sent: Manifest | None = None
         self._asked = False  # whether it was looked what the store holds
         self._numbers: dict[tuple[str, str], int] = {}  # by table and worker: segments that are there
-        self._files: set[str] = set()  # paths in the run that are there
+        self._files: set[str] = set()  # Parquet files that are there
+        self._begun: set[str] = set()  # every file that is there, or may be, since its sending was begun
 
     def send(self, *, ended: bool = False) -> None:
         """Send what is finished and not there yet.
@@ -63,9 +64,8 @@ class Sending:
         if there != self._sent:
             self._claim.check(lambda: manifest_in(self._store, self._rank) == self._sent)
             (self._store / there.worker.manifest).write(there.to_json().encode())
-            before, self._sent = self._sent, there
-            if before is not None:
-                self._remove_replaced(before, there)
+            self._sent = there
+        self._remove_all_but(there)
         if self._clear:
             self._clear_folder(there)
 
@@ -93,6 +93,7 @@ class Sending:
         for table, entry in self._sent.tables.items():
             self._numbers.update({(table, worker): count for worker, count in entry.segments.items()})
             self._files.update(f"{table}/{file.path}" for file in entry.parquet)
+        self._begun.update(_names(self._sent))
 
     def _send_segments(self, table: str, worker: str, entry: TableEntry, count: int, ended: bool) -> None:
         known = self._numbers.get((table, worker), 0)
@@ -102,6 +103,7 @@ class Sending:
                 break
             there = segment_file(self._store / table / worker, number)
             if segment.exists():  # else it is lost, which must not keep the others here; readers will say so
+                self._begun.update(_names_of_segment(table, worker, number))
                 there.take(segment)
                 log_file(there).take(log_file(segment))
             self._numbers[table, worker] = number + 1
@@ -110,6 +112,7 @@ class Sending:
         for file in entry.parquet:
             name = f"{table}/{file.path}"
             if name not in self._files:
+                self._begun.add(name)
                 (self._store / name).take(self._folder / name)
                 self._files.add(name)
 
@@ -125,12 +128,12 @@ class Sending:
                 tables[table] = replace(entry, segments=counts)
         return replace(manifest, tables=tables, complete=manifest.complete and ended)
 
-    def _remove_replaced(self, before: Manifest, now: Manifest) -> None:
-        """Remove from the store what the manifest named before and names no more."""
-        kept = set(_names(now))
-        gone = [name for name in _names(before) if name not in kept]
-        self._store.remove_below(gone)
-        self._files.difference_update(gone)
+    def _remove_all_but(self, there: Manifest) -> None:
+        """Remove from the store what no manifest names any more, or ever did: the folder moved on while it was sent."""
+        if gone := self._begun.difference(_names(there)):
+            self._store.remove_below(sorted(gone))
+            self._files -= gone
+            self._begun -= gone
 
     def _clear_folder(self, there: Manifest) -> None:
         """Remove segments that were sent and won't be made Parquet."""
@@ -167,10 +170,13 @@ def _names(manifest: Manifest) -> Iterator[str]:
     for table, entry in manifest.tables.items():
         for worker, count in entry.segments.items():
             for number in range(entry.replaced.get(worker, 0), count):
-                for ending in ("arrow", "log"):
-                    yield f"{table}/{worker}/seg-{number:06d}.{ending}"
+                yield from _names_of_segment(table, worker, number)
         for file in entry.parquet:
             yield f"{table}/{file.path}"
+
+
+def _names_of_segment(table: str, worker: str, number: int) -> tuple[str, str]:
+    return f"{table}/{worker}/seg-{number:06d}.arrow", f"{table}/{worker}/seg-{number:06d}.log"
 
 
 def _is_sealed(segment: Path) -> bool:
