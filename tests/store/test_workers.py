@@ -41,14 +41,15 @@ def found(path: Path, **chosen: Any) -> list[int]:
 
 
 def begun(path: Path) -> None:
-    """Both workers have begun, in an order that nobody chose."""
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        pool.starmap(write, [(path, FIRST, [1, 2]), (path, SECOND, [3, 4, 5])])
+    """The second began first."""
+    write(path, SECOND, [3, 4, 5])
+    write(path, FIRST, [1, 2])
 
 
 def test_both_write_at_once_and_are_read_as_one(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    begun(run)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.starmap(write, [(run, FIRST, [1, 2]), (run, SECOND, [3, 4, 5])])
     reader = RunReader(run)
     assert (reader.complete, reader.workers, reader.absent) == (True, 2, ())
     assert found(run) == [1, 2, 3, 4, 5]
