@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from truetap.errors import RunExistsError, StoreError
+from truetap.errors import DamagedRunError, RunExistsError, StoreError
 from truetap.store import Recording, Rows, RunReader, RunWriter, Worker
 
 FIRST, SECOND = Worker(0, 2), Worker(1, 2)
@@ -41,14 +41,15 @@ def found(path: Path, **chosen: Any) -> list[int]:
 
 
 def begun(path: Path) -> None:
-    """Both workers have begun, in an order that nobody chose."""
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        pool.starmap(write, [(path, FIRST, [1, 2]), (path, SECOND, [3, 4, 5])])
+    """The second began first."""
+    write(path, SECOND, [3, 4, 5])
+    write(path, FIRST, [1, 2])
 
 
 def test_both_write_at_once_and_are_read_as_one(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    begun(run)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.starmap(write, [(run, FIRST, [1, 2]), (run, SECOND, [3, 4, 5])])
     reader = RunReader(run)
     assert (reader.complete, reader.workers, reader.absent) == (True, 2, ())
     assert found(run) == [1, 2, 3, 4, 5]
@@ -189,6 +190,18 @@ def test_a_manifest_that_is_not_its_worker_s(tmp_path: Path, changes: dict[str, 
     path = tmp_path / "run" / "manifest-00001.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(StoreError, match=f"manifest-00001.json' holds '{key}' as no truetap writes it"):
+        RunReader(tmp_path / "run")
+
+
+def test_manifests_that_contradict_each_other(tmp_path: Path) -> None:
+    begun(tmp_path / "run")
+    first, second = (tmp_path / "run" / name for name in ("manifest.json", "manifest-00001.json"))
+    whole = json.loads(second.read_text())
+    second.write_text(json.dumps(whole | {"workers": 3}))
+    with pytest.raises(DamagedRunError, match=r"two runs lie in one folder: of worker 0 of 2, and of worker 1 of 3\."):
+        RunReader(tmp_path / "run")
+    second.write_text(json.dumps(whole | {"tables": json.loads(first.read_text())["tables"]}))
+    with pytest.raises(DamagedRunError, match="'tables' as no truetap writes it"):  # rows would be there twice
         RunReader(tmp_path / "run")
 
 

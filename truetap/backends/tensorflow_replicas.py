@@ -36,7 +36,8 @@ def alone(model: Any, layers: Mapping[str, Any]) -> Iterator[None]:
     """
     replica = tf.distribute.get_replica_context()
     losses = [each.loss for each in compiled_losses(model)]
-    owners = [model, model.optimizer, getattr(model, "_compile_loss", None), *layers.values(), *losses]
+    parts = [getattr(model, name, None) for name in ("optimizer", "_compile_loss")]
+    owners = [model, *parts, *layers.values(), *losses]
     owners = [owner for owner in owners if owner is not None]
     before = _hooks(owners)
     merge_call = replica.merge_call
@@ -75,12 +76,18 @@ def from_all_replicas(
         return every
 
     replica = tf.distribute.get_replica_context()
-    return replica.merge_call(merge, args=({**extras, ROWS: tf.shape(rows)[0]},))  # type: ignore[no-any-return]
+    return replica.merge_call(merge, args=({**extras, ROWS: _num_rows(rows)},))  # type: ignore[no-any-return]
 
 
 def shards(extras: dict[str, Any]) -> dict[str, Any]:
     """Extras as a feed takes them, of one replica or of several."""
     return {name: Shards(value) if isinstance(value, tuple) else value for name, value in extras.items()}
+
+
+def _num_rows(value: Any) -> Any:
+    if isinstance(value, tf.RaggedTensor):
+        return value.nrows()
+    return value.dense_shape[0] if isinstance(value, tf.SparseTensor) else tf.shape(value)[0]
 
 
 def over_machines(model: Any) -> bool:

@@ -83,11 +83,12 @@ class Tables:
         return self._batches[table]
 
     def _read(self, table: str) -> Batches:
-        """Rows of samples of all workers; of others those of the first, which has them for all: one a step."""
+        """Rows of samples of all workers; of others those of the first that has any, for all: one a step."""
         batches = self.reader.batches(table)
         if self.reader.workers == 1 or _are_samples(batches):
             return batches
-        return self.reader.batches(table, worker=0)
+        of_each = (self.reader.batches(table, worker=rank) for rank in range(self.reader.workers))
+        return next((own for own in of_each if len(own)), batches)
 
     def epochs(self, table: str) -> dict[str, list[int]]:
         """The phases of a table, each with its epochs in order; empty for one without."""

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 from truetap.errors import DamagedRunError, StoreError
 from truetap.store.files import Place, files_of
-from truetap.store.layout import is_parquet, is_table, is_worker, part_of, unfinished_manifest
+from truetap.store.layout import is_parquet, is_table, is_worker, part_of, rank_of, unfinished_manifest
 from truetap.store.worker import ALONE, Worker
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -210,6 +210,11 @@ def _together(manifests: Sequence[Manifest]) -> Manifest:
                 (*known.parquet, *entry.parquet),
                 known.removed_rows + entry.removed_rows,
             )
+        if manifest.worker.size != first.worker.size:
+            raise DamagedRunError(
+                f"Manifests of two runs lie in one folder: of {first.worker}, and of {manifest.worker}. Expected: one "
+                "number of workers. Remove those of the run that was not meant to be there."
+            )
     there = {manifest.worker.rank for manifest in manifests}
     absent = tuple(rank for rank in range(first.worker.size) if rank not in there)
     complete = not absent and all(manifest.complete for manifest in manifests)
@@ -262,13 +267,19 @@ def _parse(path: Place, content: Any, rank: int) -> Manifest:
     for key, kind in (("created", str), ("truetap", str), ("metadata", dict), ("complete", bool)):
         if not isinstance(content.get(key), kind):
             raise _damaged(path, key, content.get(key))
+    worker = _parse_worker(path, content, rank)
+    tables = _parse_tables(path, content.get("tables"))
+    for name, entry in tables.items() if worker.size > 1 else ():
+        of_others = {*entry.segments, *entry.replaced} - {worker.folder}
+        if of_others or any(rank_of(file.path) != rank for file in entry.parquet):
+            raise _damaged(path, "tables", {name: content["tables"][name]})
     return Manifest(
         created=content["created"],
         truetap=content["truetap"],
-        tables=_parse_tables(path, content.get("tables")),
+        tables=tables,
         metadata=content["metadata"],
         complete=content["complete"],
-        worker=_parse_worker(path, content, rank),
+        worker=worker,
     )
 
 
