@@ -55,7 +55,7 @@ class RunWriter:
         append: Whether to go on in the run that the folder holds, if it holds one. No file of it is
             changed; its metadata are kept, and those given now are added. It isn't `complete` again
             before it is closed.
-        upload: Of a URL, how the run gets there.
+        upload: Of a URL, how the run gets there. Rows that are old enough are sent when the next are written.
 
     Raises:
         RunExistsError: The folder holds a run and `append` is False, or other files.

@@ -40,6 +40,7 @@ class Sending:
         self._asked = False  # whether it was looked what the store holds
         self._numbers: dict[tuple[str, str], int] = {}  # by table and worker: segments that are there
         self._files: set[str] = set()  # paths in the run that are there
+        self._replaced: list[str] = []  # those that no manifest names any more
 
     def send(self, *, ended: bool = False) -> None:
         """Send what is finished and not there yet.
@@ -59,11 +60,16 @@ class Sending:
             self._send_parquet(table, entry)
         there = self._as_it_is_there(manifest, ended)
         if there != self._sent:
-            self._claim.check(lambda: manifest_in(self._store) == self._sent)
+            self._check_claim()
             (self._store / MANIFEST).write(there.to_json().encode())
-            before, self._sent = self._sent, there
-            if before is not None:
-                self._remove_replaced(before, there)
+            if self._sent is not None:
+                kept = set(_names(there))
+                self._replaced += [name for name in _names(self._sent) if name not in kept]
+            self._sent = there
+        if self._replaced:
+            self._store.remove_below(self._replaced)
+            self._files.difference_update(self._replaced)
+            self._replaced = []
         if self._clear:
             self._clear_folder(there)
 
@@ -97,6 +103,7 @@ class Sending:
             if not (ended or number < count - 1 or _is_sealed(segment)):
                 break
             there = segment_file(self._store / table / worker, number)
+            self._check_claim()
             if segment.exists():  # else it is lost, which must not keep the others here; readers will say so
                 there.take(segment)
                 log_file(there).take(log_file(segment))
@@ -106,6 +113,7 @@ class Sending:
         for file in entry.parquet:
             name = f"{table}/{file.path}"
             if name not in self._files:
+                self._check_claim()
                 (self._store / name).take(self._folder / name)
                 self._files.add(name)
 
@@ -121,12 +129,9 @@ class Sending:
                 tables[table] = replace(entry, segments=counts)
         return replace(manifest, tables=tables, complete=manifest.complete and ended)
 
-    def _remove_replaced(self, before: Manifest, now: Manifest) -> None:
-        """Remove from the store what the manifest named before and names no more."""
-        kept = set(_names(now))
-        gone = [name for name in _names(before) if name not in kept]
-        self._store.remove_below(gone)
-        self._files.difference_update(gone)
+    def _check_claim(self) -> None:
+        """Before each file: two who write to one run would give the same names to different files."""
+        self._claim.check(lambda: manifest_in(self._store) == self._sent)
 
     def _clear_folder(self, there: Manifest) -> None:
         """Remove segments that were sent and won't be made Parquet."""
