@@ -265,6 +265,26 @@ def test_gone_on_with_on_another_machine(store: Store, tmp_path: Path, monkeypat
     assert RunReader(store.url()).verify() == []
 
 
+def test_who_was_taken_over_replaces_no_file(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raw tensors stay Arrow, so that both give the same names to their files."""
+    first = RunWriter(store.url(), segment_bytes=1, upload=QUICK)
+    first.write("inputs.x", batch(0))
+    first.flush()
+    until(lambda: "inputs.x/worker-00000/seg-000000.log" in store.keys())  # noqa: SIM118
+    until(lambda: rows_there(store) == 8)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other-machine"))
+    with RunWriter(store.url(), append=True, upload=QUICK) as second:
+        second.write("inputs.x", batch(1))
+    first.write("inputs.x", batch(7))
+    with pytest.raises(NotUploadedError, match="was gone on with by another"):
+        first.close()
+    reader = RunReader(store.url())
+    assert reader.verify() == []
+    for number, one in enumerate(reader.batches("inputs.x", check=True)):
+        assert_is(one, arrays(number))
+    assert number == 1
+
+
 def test_two_that_begin_at_once(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = json.dumps({"token": "x", "who": "process 7 on elsewhere"}).encode()
     store.filesystem.pipe_file(f"{store.bucket}/run/.writer", marker)

@@ -63,7 +63,7 @@ class RunWriter:
             changed; its metadata are kept, and those given now are added. It isn't `complete` again
             before it is closed.
         retention: How much of the run is kept; all by default.
-        upload: Of a URL, how the run gets there.
+        upload: Of a URL, how the run gets there. Rows that are old enough are sent when the next are written.
         worker: Which of several processes that write the same run this is; every table then has a column
             `worker`, int32. By default it is the only one, or, of a run that goes on, its first.
 

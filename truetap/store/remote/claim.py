@@ -2,8 +2,8 @@
 
 What is guaranteed: where the store takes conditional writes (S3 and most that speak its language do), of two that begin
 a run at the same time one is refused. What isn't: an object store has no locks that end with their process, so a run
-that is gone on with elsewhere is taken over, and the one who wrote before finds out when it next wants to replace the
-manifest; between its look and its write another may come. What it sent by then is left lying, and counts for nothing.
+that is gone on with elsewhere is taken over, and the one who wrote before finds out before the next file that it sends.
+Between its look and its write another may come, and a file of one of both be replaced: checksums then tell.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Sending:
             self._send_parquet(table, entry)
         there = self._as_it_is_there(manifest, ended)
         if there != self._sent:
-            self._claim.check(lambda: manifest_in(self._store, self._rank) == self._sent)
+            self._check_claim()
             (self._store / there.worker.manifest).write(there.to_json().encode())
             self._sent = there
         self._remove_all_but(there)
@@ -102,6 +102,7 @@ class Sending:
             if not (ended or number < count - 1 or _is_sealed(segment)):
                 break
             there = segment_file(self._store / table / worker, number)
+            self._check_claim()
             if segment.exists():  # else it is lost, which must not keep the others here; readers will say so
                 self._begun.update(_names_of_segment(table, worker, number))
                 there.take(segment)
@@ -112,6 +113,7 @@ class Sending:
         for file in entry.parquet:
             name = f"{table}/{file.path}"
             if name not in self._files:
+                self._check_claim()
                 self._begun.add(name)
                 (self._store / name).take(self._folder / name)
                 self._files.add(name)
@@ -134,6 +136,10 @@ class Sending:
             self._store.remove_below(sorted(gone))
             self._files -= gone
             self._begun -= gone
+
+    def _check_claim(self) -> None:
+        """Before each file: two who write to one run would give the same names to different files."""
+        self._claim.check(lambda: manifest_in(self._store, self._rank) == self._sent)
 
     def _clear_folder(self, there: Manifest) -> None:
         """Remove segments that were sent and won't be made Parquet."""
