@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from truetap.errors import DamagedRunError
+from truetap.json_values import metadata_read
 from truetap.tasks import Hint
 
 __all__ = ["About", "column"]
@@ -67,13 +67,8 @@ class About:
         Raises:
             DamagedRunError: The values aren't of the kinds that `to_json` gives.
         """
-        try:
+        with metadata_read("collect", plain):
             return cls._from_json(plain)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise DamagedRunError(
-                f"A run's metadata 'collect' is not what truetap writes: {error}. Received: {plain!r:.200}. "
-                "Restore manifest.json from a copy; the tables can be read by run.reader and run.sql."
-            ) from error
 
     @classmethod
     def _from_json(cls, plain: Mapping[str, Any]) -> About:

@@ -1,16 +1,19 @@
-"""Values as `json.dumps` takes them: what isn't a finite number is None, as JSON has no word for it."""
+"""Values as `json.dumps` takes them: what isn't a finite number is None, as JSON has no word for it; and read back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-__all__ = ["json_value"]
+from truetap.errors import DamagedRunError
+
+__all__ = ["json_value", "metadata_read"]
 
 
 def json_value(value: Any) -> Any:
@@ -33,3 +36,23 @@ def json_value(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     return str(value) if isinstance(value, StrEnum) else value
+
+
+@contextmanager
+def metadata_read(name: str, plain: Any) -> Iterator[None]:
+    """Inside, metadata of a run become objects; what doesn't fit is damage.
+
+    Args:
+        name: The key of the metadata.
+        plain: What the manifest has there.
+
+    Raises:
+        DamagedRunError: The values aren't of the kinds that truetap writes.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise DamagedRunError(
+            f"A run's metadata {name!r} is not what truetap writes: {error}. Received: {plain!r:.200}. "
+            "Restore manifest.json from a copy; the tables can be read by run.reader and run.sql."
+        ) from error

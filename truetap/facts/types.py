@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
-from truetap.errors import DamagedRunError
+from truetap.json_values import metadata_read
 
 __all__ = [
     "ArrayFacts",
@@ -339,19 +339,10 @@ class Facts:
         Raises:
             DamagedRunError: The values aren't of the kinds that `to_json` gives.
         """
-        try:
-            return cls._from_json(plain)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise DamagedRunError(
-                f"A run's metadata 'facts' is not what truetap writes: {error}. Received: {plain!r:.200}. "
-                "Restore manifest.json from a copy; the tables can be read all the same."
-            ) from error
-
-    @classmethod
-    def _from_json(cls, plain: Mapping[str, Any]) -> Facts:
-        fit = plain.get("fit")
-        return cls(
-            ModelFacts.of(plain["model"]),
-            None if fit is None else FitFacts.of(fit),
-            {phase: PhaseFacts.of(each) for phase, each in plain.get("phases", {}).items()},
-        )
+        with metadata_read("facts", plain):
+            fit = plain.get("fit")
+            return cls(
+                ModelFacts.of(plain["model"]),
+                None if fit is None else FitFacts.of(fit),
+                {phase: PhaseFacts.of(each) for phase, each in plain.get("phases", {}).items()},
+            )
