@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,13 +29,13 @@ class Opener(Protocol):
 
 
 class CheckedParquet:
-    """A Parquet file, opened.
+    """A Parquet file, opened. What was looked at once isn't looked at again.
 
     Args:
         opener: Gives its bytes; what is read in its context need not be fetched again.
         size: How many there are.
         parse: Gives Arrow's reader of the file.
-        probe: Gives one that was opened with `pre_buffer` and is asked for no row; by default the same.
+        probe: Gives one that is opened with `pre_buffer` and this metadata, and is asked for no row.
 
     Attributes:
         metadata: As Arrow's reader has it. Of column chunks only what `checked_metadata` gives is to be asked for.
@@ -51,24 +51,29 @@ class CheckedParquet:
         opener: Opener,
         size: int,
         parse: Callable[[], pq.ParquetFile],
-        probe: Callable[[], pq.ParquetFile] | None = None,
+        probe: Callable[[pq.FileMetaData], pq.ParquetFile],
     ) -> None:
         self._opener = opener
         self._size = size
         with opener(()) as file:
             check_footer(file, size)  # before Arrow makes types of the schema in it
         self._file = parse()
-        self._probe = probe() if probe is not None else self._file
-        self.metadata: Any = self._file.metadata
+        self._probe = probe
+        self._leaves: frozenset[int] = frozenset()  # that were looked at
+        self._needed: dict[tuple[int, int], int] = {}  # bytes in memory by row group and leaf
+        self.metadata: pq.FileMetaData = self._file.metadata
         self.schema_arrow: pa.Schema = self._file.schema_arrow
 
-    def checked_metadata(self, groups: Sequence[int], leaves: Sequence[int]) -> Any:
-        """The metadata, after those of some leaf columns of some row groups were looked at.
+    def checked_metadata(self, leaves: Iterable[int]) -> pq.FileMetaData:
+        """The metadata, after those of some leaf columns were looked at.
 
         Raises:
             OSError: Parquet's reader refuses them.
         """
-        check_metadata(self._probe, groups, leaves)
+        new = sorted(set(leaves) - self._leaves)
+        if new:
+            check_metadata(self._probe(self.metadata), range(self.metadata.num_row_groups), new)
+            self._leaves |= set(new)
         return self.metadata
 
     def read_row_groups(
@@ -88,7 +93,7 @@ class CheckedParquet:
         """
         check_rows(self.metadata, groups, rows)
         leaves = leaves_of(self.metadata, columns)
-        found = list(chunks(self._size, self.checked_metadata(groups, leaves), groups, leaves))
+        found = list(chunks(self._size, self.checked_metadata(leaves), groups, leaves))
         with self._opener([(chunk.start, chunk.end) for chunk in found]) as file:
-            check_groups(file, self._size, found)
+            check_groups(file, self._size, found, self._needed)
             return self._file.read_row_groups(list(groups), columns=columns, use_threads=use_threads)

@@ -178,7 +178,10 @@ class LocalFiles:
     def parquet(self, path: Place, size: int, crc: int) -> CheckedParquet:
         """A Parquet file, mapped."""
         return CheckedParquet(
-            lambda _: self.open(path), plain_size(path), lambda: pq.ParquetFile(path, memory_map=True, pre_buffer=True)
+            lambda _: self.open(path),
+            plain_size(path),
+            lambda: pq.ParquetFile(path, memory_map=True),
+            lambda metadata: pq.ParquetFile(path, metadata=metadata, memory_map=True, pre_buffer=True),
         )
 
 

@@ -112,13 +112,14 @@ def check_rows(metadata: Any, groups: Sequence[int], rows: Sequence[int]) -> Non
             raise ValueError(f"{found:,} rows in row group {group} where {expected:,} were written")
 
 
-def check_groups(file: Bytes, size: int, chosen: Iterable[Chunk]) -> None:
+def check_groups(file: Bytes, size: int, chosen: Iterable[Chunk], known: dict[tuple[int, int], int]) -> None:
     """Return when decoding some columns of row groups takes memory in proportion to the file.
 
     Args:
         file: The file.
         size: How many bytes it has.
         chosen: The columns, as `chunks` gives them.
+        known: What was found out by earlier calls; what is new is added.
 
     Raises:
         ValueError: It would take more, or the pages aren't where the metadata say.
@@ -127,7 +128,9 @@ def check_groups(file: Bytes, size: int, chosen: Iterable[Chunk]) -> None:
     allowed = _ALWAYS + _TIMES * size
     needed = 0
     for chunk in chosen:
-        needed += _needed(file, chunk, allowed)
+        if chunk.place not in known:
+            known[chunk.place] = _needed(file, chunk, allowed)
+        needed += known[chunk.place]
         if needed > allowed:
             raise ValueError(
                 f"rows that take {needed:,} bytes of memory or more in a file of {size:,}; "
@@ -136,8 +139,9 @@ def check_groups(file: Bytes, size: int, chosen: Iterable[Chunk]) -> None:
 
 
 class Chunk(NamedTuple):
-    """A column of a row group: what the metadata say of it, the width of a value in memory, and where it lies."""
+    """A column of a row group: which, what the metadata say of it, a value's width in memory, and where it lies."""
 
+    place: tuple[int, int]
     metadata: Any
     width: int
     start: int
@@ -161,7 +165,7 @@ def chunks(size: int, metadata: Any, groups: Iterable[int], leaves: Sequence[int
             end = start + column.total_compressed_size
             if not 0 <= start <= end <= size:
                 raise ValueError(f"a column from byte {start:,} to {end:,} in a file of {size:,}")
-            yield Chunk(column, widths[leaf], start, end)
+            yield Chunk((group, leaf), column, widths[leaf], start, end)
 
 
 def _is_of(path: str, columns: Sequence[str] | None) -> bool:
@@ -188,7 +192,7 @@ def _header(file: Bytes, at: int, end: int) -> tuple[dict[int, Any], int]:
 
 def _needed(file: Bytes, chunk: Chunk, allowed: int) -> int:
     """Bytes that a column chunk takes when it is decoded."""
-    column, width, start, end = chunk
+    _, column, width, start, end = chunk
     unpacked = values = coded = dictionary = 0
     place = (start, 0)
     at = start

@@ -147,7 +147,7 @@ class ParquetSource:
         """
         file = self.opened()
         try:
-            return file.checked_metadata(range(file.metadata.num_row_groups), [place])
+            return file.checked_metadata([place])
         except _NOT_PARQUET as error:
             raise self._damaged(error) from error
 

@@ -245,7 +245,9 @@ class RemoteFiles:
             file.holding,
             size,
             lambda: pq.ParquetFile(pa.PythonFile(file, mode="r")),
-            lambda: pq.ParquetFile(pa.PythonFile(FooterFile(file), mode="r"), pre_buffer=True),
+            lambda metadata: pq.ParquetFile(
+                pa.PythonFile(FooterFile(file), mode="r"), metadata=metadata, pre_buffer=True
+            ),
         )
 
 
