@@ -43,7 +43,7 @@ from truetap.store.retention import Piece, Retention, Shelf, pieces_of, without
 from truetap.store.table import Finished, TableWriter
 from truetap.store.worker import ALONE, Worker
 
-_EPOCH_BYTES = 4 << 20  # less than this of several epochs may lie in one segment
+_EPOCH_BYTES = 32 << 20  # less than this of several epochs may lie in one segment
 _LEAST_PIECES = 16  # in which `max_bytes` are cut
 
 
