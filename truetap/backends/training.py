@@ -9,7 +9,7 @@ On several devices, with Keras 3.15.1:
   `steps_per_execution` above 1, and `jit_compile=True`, fail in Keras.
 - JAX `keras.distribution`, one process: fit, evaluate, predict. Batches that don't divide fail in Keras.
 - JAX `DataParallel`, several processes: fit, evaluate; statistics are of the whole batch. Predict fails in Keras.
-- torch, a step that calls `DistributedDataParallel`: fit, evaluate, predict; statistics of activations are of the
+- torch, a step that calls `DistributedDataParallel`: fit, evaluate; statistics of activations are of the
   worker's own samples.
 - TensorFlow `MultiWorkerMirroredStrategy`: predict. Fit and evaluate fail in Keras.
 
