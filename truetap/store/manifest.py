@@ -65,7 +65,7 @@ class TableEntry:
     Attributes:
         segments: For every worker, how many segments were begun.
         replaced: For every worker, how many of these, the first ones, count no more: their rows are
-            in Parquet files.
+            in Parquet files, or were removed.
         parquet: The Parquet files, in the order of their rows.
         removed_rows: How many rows were removed, the oldest ones, to keep the run small.
     """
