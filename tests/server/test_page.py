@@ -153,7 +153,7 @@ def test_a_cell_opens_all_its_samples_and_a_sample_its_history(tab: Tab) -> None
     expect(dialog.get_by_role("heading")).to_contain_text("true")
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
-    assert "cell=" not in page.url
+    page.wait_for_url(lambda url: "cell=" not in url)  # the page hears that a dialog has closed a moment later
     page.go_back()
     expect(page.locator("dialog[open]")).to_have_count(1)
 
