@@ -50,7 +50,7 @@ def test_unlabelled(data: Any, model: Any) -> None:
 NOT_DATA: dict[str, tuple[Any, str]] = {
     "None": (None, "can't be read as batches. Received: None"),
     "a number": (3, "can't be read as batches. Received: 3"),
-    "a path": ("data.csv", "can't be read as batches. Received: 'data.csv'"),
+    "a path": ("data.csv", "There are no files at 'data.csv'"),
     "a torch dataset": (torch.utils.data.TensorDataset(torch.tensor(X)), "gives single samples"),
     "strings in a generator": (["a", "b"], "labels|batch"),
     "four parts": ([(X, X, X, X)], "a tuple of 4 parts"),
