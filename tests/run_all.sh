@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests: what needs no backend (with the examples in docstrings), then each backend in processes of its own.
-# Prints pytest's closing lines of every part; fails if any part failed. A file's tests stay together: what they share is made once.
+# Prints pytest's closing lines of every part; fails if any part failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
@@ -12,10 +12,10 @@ part() { # part NAME BACKEND PYTEST-ARGS...
   echo "== $name"
   KERAS_BACKEND=$backend "$python" -m pytest -q "$@" || status=1
 }
-part "what needs no backend" tensorflow -n 2 --dist loadfile --ignore=tests/backends --ignore=tests/engines/on_ray \
+part "what needs no backend" tensorflow -n 2 --ignore=tests/backends --ignore=tests/engines/on_ray \
   --doctest-modules tests truetap
 part "Ray, on one backend" tensorflow tests/engines/on_ray # one Ray for all, which uses both cores: not with -n
 for backend in tensorflow jax torch; do
-  part "$backend" "$backend" -n 2 --dist loadfile tests/backends
+  part "$backend" "$backend" -n 2 tests/backends
 done
 exit $status
