@@ -17,7 +17,11 @@ import pytest
 Array = npt.NDArray[Any]
 
 # Ray 2.60 sets options of its own that it has deprecated.
-quiet = pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning")
+quiet = [
+    pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning"),
+    # Ray forks to start its processes, which run another program at once
+    pytest.mark.filterwarnings(r"ignore:os.fork\(\) was called:RuntimeWarning"),
+]
 
 
 @contextmanager
