@@ -37,6 +37,7 @@ class JaxTraining:
         name = f"{kind}_function"
         inner = getattr(model, f"{kind}_step")
         known: dict[tuple[bool, ...], Any] = {}  # flags on the device
+        of_this_process = own_parts if spread() else dict
 
         def recorded(state: Any, packed: Any) -> Any:
             data, flags = packed
@@ -52,7 +53,7 @@ class JaxTraining:
                 feed.before(_reader(model, state))
                 with replaced(model, **late):
                     out, state = step_function(state, (data, known[due]))
-                feed.end(own_parts(out["extras"]) if spread() else out["extras"], _reader(model, state))
+                feed.end(of_this_process(out["extras"]), _reader(model, state))
                 return out["result"], state
 
             return one

@@ -38,6 +38,7 @@ class TensorFlowTraining:
         jitted = bool(model.jit_compile) and not model.run_eagerly
         flags = _Flags(model.steps_per_execution, feed.conditions)
         inner = getattr(model, f"{kind}_step")
+        of_all = shards if replicas > 1 else dict
 
         def run(data: Any) -> Any:
             with alone(model, step.plan.layers) if replicas > 1 else nullcontext():
@@ -55,7 +56,7 @@ class TensorFlowTraining:
                 flags.set([feed.begin()])
                 feed.before(self.snapshot)
                 out = function(iterator)
-                feed.end(shards(out["extras"]), self.snapshot)
+                feed.end(of_all(out["extras"]), self.snapshot)
                 return out["result"]
 
             return one
@@ -84,7 +85,7 @@ class TensorFlowTraining:
                 return function(iterator)
             finally:
                 for extras in queue.take():
-                    feed.end(shards(extras))
+                    feed.end(of_all(extras))
 
         return several_steps
 

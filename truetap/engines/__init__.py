@@ -11,10 +11,11 @@ import os
 from typing import Any
 
 from truetap.engines.call import Call
-from truetap.engines.files import files_source, is_url
+from truetap.engines.files import files_source
 from truetap.engines.ray.options import Ray
 from truetap.errors import StoreError, TruetapError
 from truetap.samples import Samples
+from truetap.store.layout import is_url
 
 __all__ = ["Call", "Ray", "collect_elsewhere", "files_source"]
 
@@ -42,7 +43,7 @@ def collect_elsewhere(engine: Any, model: Any, call: Call) -> Samples:
             "engine='ray' writes a run: the rows of a cluster are not gathered in this process. Received: to=None. "
             "Expected: to='folder', on a file system that every machine of the cluster mounts."
         )
-    if is_url(call.to):
+    if is_url(os.fspath(call.to)):
         raise StoreError(
             "engine='ray' writes to a file system: a unit of work counts from the rename of its folder on, and an "
             f"object store has no renames. Received: to={os.fspath(call.to)!r}. Expected: a folder that every machine "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,10 +14,9 @@ from truetap.engines.parquet import ParquetFiles, open_parquet
 from truetap.engines.pieces import Files, FilesSource
 from truetap.engines.units import cut
 from truetap.errors import DataError
+from truetap.store.layout import is_url
 
-__all__ = ["files_source", "is_url", "needed_files", "open_files"]
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+__all__ = ["files_source", "needed_files", "open_files"]
 
 
 def files_source(data: Any, batch_size: int | None, model: Any = None, ids: Any = None) -> FilesSource | None:
@@ -83,11 +81,6 @@ def open_files(data: Any) -> Files | None:
             "such as 'train/*.parquet' that matches files."
         )
     return _open_paths(found)
-
-
-def is_url(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is the address of something on another machine, such as "s3://bucket/run"."""
-    return bool(_URL.match(os.fspath(path)))
 
 
 def _matches(path: str) -> list[str]:

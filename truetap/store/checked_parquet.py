@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truetap.store.parquet_bounds import (
-    Bytes,
+    OpenFile,
     check_footer,
     check_groups,
     check_metadata,
@@ -25,7 +25,7 @@ __all__ = ["CheckedParquet"]
 class Opener(Protocol):
     """Opens the file to read ranges of it, of which some will be needed for certain."""
 
-    def __call__(self, spans: Sequence[tuple[int, int]], /) -> AbstractContextManager[Bytes]: ...
+    def __call__(self, spans: Sequence[tuple[int, int]], /) -> AbstractContextManager[OpenFile]: ...
 
 
 class CheckedParquet:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truetap.store.checked_parquet import CheckedParquet
+from truetap.store.parquet_bounds import OpenFile
 from truetap.store.plain import check_folder, plain_size
 
 _CHUNK = 1 << 20
@@ -66,13 +67,6 @@ class Bytes(Protocol):
 
     def of_columns(self, start: int, length: int, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Buffer:
         """Those of a record batch, of which only some columns will be touched."""
-
-
-class OpenFile(Protocol):
-    """A file that is open for reading."""
-
-    def read_at(self, start: int, size: int) -> bytes:
-        """Some of its bytes; fewer where it ends."""
 
 
 class Files(Protocol):

@@ -41,14 +41,14 @@ _HEADERS = (256, 1 << 16, 16 << 20)  # bytes in which a header is sought; statis
 _OFTEN = 32 << 10  # bytes of most footers
 
 
-class Bytes(Protocol):
-    """The bytes of a file."""
+class OpenFile(Protocol):
+    """A file that is open for reading."""
 
     def read_at(self, start: int, size: int, /) -> bytes:
-        """Some of them; fewer where the file ends."""
+        """Some of its bytes; fewer where it ends."""
 
 
-def check_footer(file: Bytes, total: int) -> None:
+def check_footer(file: OpenFile, total: int) -> None:
     """Return when the Arrow schema that a Parquet file carries has no extension type but Arrow's own.
 
     Args:
@@ -112,7 +112,7 @@ def check_rows(metadata: Any, groups: Sequence[int], rows: Sequence[int]) -> Non
             raise ValueError(f"{found:,} rows in row group {group} where {expected:,} were written")
 
 
-def check_groups(file: Bytes, size: int, chosen: Iterable[Chunk], known: dict[tuple[int, int], int]) -> None:
+def check_groups(file: OpenFile, size: int, chosen: Iterable[Chunk], known: dict[tuple[int, int], int]) -> None:
     """Return when decoding some columns of row groups takes memory in proportion to the file.
 
     Args:
@@ -179,7 +179,7 @@ def _width(column: Any) -> int:
     return _WIDTHS[column.physical_type]
 
 
-def _header(file: Bytes, at: int, end: int) -> tuple[dict[int, Any], int]:
+def _header(file: OpenFile, at: int, end: int) -> tuple[dict[int, Any], int]:
     """The page header at a byte of a column that ends at another, and where the header ends."""
     for size in _HEADERS:
         window = file.read_at(at, min(size, end - at))
@@ -190,7 +190,7 @@ def _header(file: Bytes, at: int, end: int) -> tuple[dict[int, Any], int]:
     raise ValueError(f"no page header at byte {at:,}")
 
 
-def _needed(file: Bytes, chunk: Chunk, allowed: int) -> int:
+def _needed(file: OpenFile, chunk: Chunk, allowed: int) -> int:
     """Bytes that a column chunk takes when it is decoded."""
     _, column, width, start, end = chunk
     unpacked = values = coded = dictionary = 0

@@ -241,12 +241,15 @@ class RunReader:
         return self._look(table, lambda view: view.num_rows)
 
     def removed_rows(self, table: str) -> int:
-        """How many rows of a table were removed, the oldest ones, to keep the run small.
+        """How many rows of a table had been removed when the run was opened, the oldest ones, to keep it small.
 
         Raises:
             StoreError: There is no such table.
         """
-        return self._look(table, lambda view: view.entry.removed_rows)
+        entry = self._manifest.tables.get(table)
+        if entry is None:
+            raise self._no_table(table, self._manifest.tables)
+        return entry.removed_rows
 
     def damage(self, table: str) -> tuple[Problem, ...]:
         """Damage to a table as far as it is seen without reading its data.
@@ -280,11 +283,12 @@ class RunReader:
             known = read_manifest(self.path).tables
             if table in known:
                 raise
-            raise StoreError(
-                f"The run at {str(self.path)!r} has no table {table!r}. {near_names(table, known)}"
-            ) from error
+            raise self._no_table(table, known) from error
         except FileNotFoundError as error:
             raise StoreError(f"The run at {str(self.path)!r} has lost a file: {error}. Open it again.") from error
+
+    def _no_table(self, table: str, known: Iterable[str]) -> StoreError:
+        return StoreError(f"The run at {str(self.path)!r} has no table {table!r}. {near_names(table, known)}")
 
     def _refuse(self, table: str, problems: Iterable[Problem]) -> None:
         for problem in problems:

@@ -19,6 +19,7 @@ from truetap.store.mapped import MappedSegment
 from truetap.store.parquet_reader import ParquetSource
 from truetap.store.parts import newest_of
 from truetap.store.snapshot import live_snapshots
+from truetap.store.table import TableWriter
 
 __all__ = ["Piece", "Retention", "Shelf", "pieces_of", "without"]
 
@@ -136,6 +137,23 @@ class Shelf:
             bulk = self._curves <= most // 2
             gone.append(self._pop(min(can_go, key=lambda piece: (piece.is_bulk is not bulk, *piece.age))))
         return gone
+
+    def take_beside(self, tables: Mapping[str, TableWriter], *, ended: bool) -> list[Piece]:
+        """The same of a run that is being written; when no finished file can go, the biggest open one is finished.
+
+        Args:
+            tables: By name, who writes the run's open files, and puts them on the shelf when they are finished.
+            ended: Whether all epochs have ended.
+        """
+        gone = list[Piece]()
+        while True:
+            begun = None if ended else {name: table.open_epochs for name, table in tables.items()}
+            beside = sum(table.open_bytes for table in tables.values())
+            gone += self.take(begun, beside)
+            biggest = max(tables.values(), key=lambda table: table.open_bytes, default=None)
+            if not self.is_over(beside) or biggest is None or not biggest.open_bytes:
+                return gone
+            biggest.seal()
 
     def _behind(self, begun: Mapping[str, Mapping[str, int]] | None) -> list[Piece]:
         keep, gone = self._retention.keep_last, list[Piece]()

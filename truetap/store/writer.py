@@ -358,23 +358,9 @@ class RunWriter:
             worker = self._worker
             self._shelf.add(Piece(name, worker.rank, worker.folder, place, rows, nbytes, segment.newest))
 
-    @property
-    def _open_bytes(self) -> int:
-        return sum(table.open_bytes for table in self._tables.values())
-
     def _tidy(self, *, ended: bool = False) -> None:
-        """Removes what is more than may be kept: the oldest files; when there are no others, the biggest open one."""
-        if not self._retention:
-            return
-        gone = list[Piece]()
-        while True:
-            begun = None if ended else {name: table.open_epochs for name, table in self._tables.items()}
-            gone += self._shelf.take(begun, self._open_bytes)
-            biggest = max(self._tables.values(), key=lambda table: table.open_bytes, default=None)
-            if not self._shelf.is_over(self._open_bytes) or biggest is None or not biggest.open_bytes:
-                break
-            biggest.seal()
-        if gone:
+        """Removes what is more than may be kept."""
+        if self._retention and (gone := self._shelf.take_beside(self._tables, ended=ended)):
             self._manifest = without(self._manifest, gone)
             self._write_manifest()  # from here on they count no more
             remove_leftovers(self.path, self._manifest, {piece.table for piece in gone}, keep_folders=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from truetap.store.checked_parquet import CheckedParquet
-from truetap.store.files import Bytes, LocalFiles, OpenFile, Place
+from truetap.store.files import Bytes, LocalFiles, Place
+from truetap.store.parquet_bounds import OpenFile
 from truetap.store.remote.path import RemoteFiles, RemotePath
 
 __all__ = ["OverlayPath", "being_sent", "no_longer_sent", "now_sent"]

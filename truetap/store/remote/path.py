@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from truetap.errors import StoreError, near_names
 from truetap.store.checked_parquet import CheckedParquet
-from truetap.store.files import Bytes, OpenFile, Place
+from truetap.store.files import Bytes, Place
+from truetap.store.parquet_bounds import OpenFile
 from truetap.store.remote.ranges import FooterFile, RangeFile, RemoteBytes, expect
 from truetap.store.remote.refusals import in_words
 
