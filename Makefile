@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo test check format bench pictures clean
+.PHONY: demo test check docs linkcheck format bench pictures clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
@@ -16,6 +16,13 @@ check: $(VENV)/.test
 	$(BIN)/ruff check truetap tests benchmarks examples docs
 	$(BIN)/ruff format --check truetap tests benchmarks examples docs
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
+	$(BIN)/python docs/links.py docs/_build/html
+
+linkcheck: $(VENV)/.docs # follows links to other sites, so it needs a network and is no part of CI
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/linkcheck
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix truetap tests benchmarks examples docs
@@ -44,5 +51,9 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml requirements/torch.txt requirem
 	$(BIN)/pip install --quiet -e .
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.test requirements/docs.txt
+	$(BIN)/pip install --quiet -r requirements/docs.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache
