@@ -1,36 +1,11 @@
-"""The Python of README.md runs as it is written, from top to bottom."""
+"""README.md and ARCHITECTURE.md lead to what there is; the Python of README.md is run in tests/backends/test_pages.py."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 README = Path(__file__).parents[1] / "README.md"
-
-
-def blocks() -> list[tuple[int, str]]:
-    """The Python blocks with the number of the line before each."""
-    text = README.read_text(encoding="utf-8")
-    found = re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [(text.count("\n", 0, match.start(1)), match.group(1)) for match in found]
-
-
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own tables
-def test_the_readme_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one namespace and an empty folder; an error names its line in README.md."""
-    monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {"__name__": "readme"}
-    for lines_before, block in blocks():
-        exec(compile("\n" * lines_before + block, str(README), "exec"), namespace)
-    assert len(namespace["samples"]) == len(namespace["x"])
-    assert (tmp_path / "runs" / "digits" / "manifest.json").exists()
-
-
-def test_there_are_blocks_to_run() -> None:
-    assert len(blocks()) >= 5
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

@@ -1,4 +1,4 @@
-"""The Python of each page of the documentation runs as it is written, on each backend that the page is for."""
+"""The Python of README.md and of each page of the documentation runs as it is written, on each backend it is for."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import pytest
 
 from tests import prose
 
-PAGES = sorted(page for page in (prose.ROOT / "docs").rglob("*.md") if prose.blocks(page))
+PAGES = [
+    page for page in [prose.ROOT / "README.md", *sorted((prose.ROOT / "docs").rglob("*.md"))] if prose.blocks(page)
+]
 HERE = [page for page in PAGES if keras.backend.backend() in prose.backends(page)]
 
 
-@pytest.mark.parametrize("page", HERE, ids=lambda page: page.relative_to(prose.ROOT / "docs").as_posix())
+@pytest.mark.parametrize("page", HERE, ids=lambda page: page.relative_to(prose.ROOT).as_posix())
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own tables
 def test_a_page_runs_as_written(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     prose.run(page, keras.backend.backend())
