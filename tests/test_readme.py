@@ -1,4 +1,4 @@
-"""README.md and ARCHITECTURE.md lead to what there is; the Python of README.md is run in tests/backends/test_pages.py."""
+"""README.md and ARCHITECTURE.md lead to what there is; test_pages.py runs the Python of README.md."""
 
 from __future__ import annotations
 
