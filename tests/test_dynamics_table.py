@@ -102,9 +102,9 @@ def test_the_same_in_chunks_of_any_size(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_epochs_can_be_chosen(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [Epoch([1], [0], [RIGHT]), Epoch([1], [0], [WRONG])])
-    assert run.dynamics(epochs=-1)["confidence"].to_pylist() == pytest.approx([0.2])
+    assert run.dynamics(epoch=-1)["confidence"].to_pylist() == pytest.approx([0.2])
     with pytest.raises(tt.StoreError, match=r"epoch 5\. Expected: 0, 1"):
-        run.dynamics(epochs=5)
+        run.dynamics(epoch=5)
 
 
 def test_hardest_by_loss_and_by_other_columns(tmp_path: Path) -> None:

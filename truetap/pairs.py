@@ -22,7 +22,8 @@ from truetap.errors import DataEndedEarly, DataError, IdError
 from truetap.held import Held
 from truetap.identified import Identified
 from truetap.progress import Progress
-from truetap.samples import MOST_ROWS_LOOKED_AT, Samples
+from truetap.samples import Samples
+from truetap.seen import MOST_ROWS_LOOKED_AT, say_what_was_seen
 from truetap.store import RunReader, RunWriter
 from truetap.structure import flatten, skeleton, unflatten
 
@@ -218,7 +219,7 @@ def _in_memory(collector: Collector, reader: Reader, verbose: str | int) -> Samp
         error.samples = Samples(Held(held), collector.about) if held else None
         raise
     samples = Samples(Held(held), collector.about, expected_ids=reader.expected_ids)
-    samples.say_what_was_seen()
+    say_what_was_seen(samples)
     return samples
 
 
@@ -243,7 +244,7 @@ def _to_disk(collector: Collector, reader: Reader, to: str | os.PathLike[str], v
             _check_end(reader)
             looked_at = Samples(Held(small), collector.about, expected_ids=reader.expected_ids)
             if rows <= MOST_ROWS_LOOKED_AT:
-                looked_at.say_what_was_seen()
+                say_what_was_seen(looked_at)
             about = replace(collector.about, notices=tuple(looked_at.notices))
             writer.update_metadata({"collect": about.to_json()})
     except DataError as error:

@@ -236,7 +236,7 @@ class OptimizerState(Weights):
         select: Which variables, by path or pattern ("*momentum*").
     """
 
-    kind: ClassVar[str] = "optimizer"
+    kind: ClassVar[str] = "optimizer_state"
 
 
 def _only_train(tap: Tap) -> None:

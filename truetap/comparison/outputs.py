@@ -96,7 +96,7 @@ def compare_output(
     for number, (part, one, other) in enumerate(zip(parts, *evaluations, strict=True)):
         drawing = Drawing(matching.paired, resamples, (*seed, number + 1))
         some = (bags[0], bags[1]) if not number else (part_of(bags[0], part[0]), part_of(bags[1], part[1]))
-        compared.append(compare_part(measured, (one, other), part, some, drawing, by_class=not number))
+        compared.append(compare_part(measured, (one, other), part, some, drawing, per_class=not number))
     labels = [_labels(each, len(side)) for each, side in zip(found, samples, strict=True)]
     places = paired_rows(matching, labels[0], labels[1])
     notes += _said(measured, (evaluations[0][0], evaluations[1][0]), compared[0], bags, places)

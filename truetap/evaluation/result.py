@@ -61,8 +61,8 @@ class Evaluation:
 
     Attributes:
         task: What the output was trained for.
-        n: Number of samples.
-        n_valid: Number of positions counted: samples, or steps and pixels that no mask excludes.
+        num_samples: Number of samples.
+        num_valid: Number of positions counted: samples, or steps and pixels that no mask excludes.
         loss: Mean of the recorded losses of samples; None when none were recorded.
         metrics: Numbers by name; NaN where undefined, with the reason in `notes`.
         per_class: One row per class; empty for regression.
@@ -77,8 +77,8 @@ class Evaluation:
     """
 
     task: Task
-    n: int
-    n_valid: int
+    num_samples: int
+    num_valid: int
     loss: float | None
     metrics: Mapping[str, float]
     per_class: tuple[ClassRow, ...] = ()
@@ -132,7 +132,7 @@ class Evaluation:
         if table == "metrics":
             return pd.DataFrame({"value": dict(self.metrics)}).rename_axis("metric")
         if table == "slices":
-            rows = {name: {"n": part.n, **part.metrics} for name, part in self.slices.items()}
+            rows = {name: {"num_samples": part.num_samples, **part.metrics} for name, part in self.slices.items()}
             return pd.DataFrame.from_dict(rows, orient="index").rename_axis("slice")
         keys = {"per_class": "name", "per_output": "name", "per_timestep": "step"}
         if table not in keys:

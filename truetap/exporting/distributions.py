@@ -27,6 +27,7 @@ from truetap.exporting.series import Curve
 from truetap.reading.recorded import KINDS
 from truetap.reading.statistics import Statistics
 from truetap.rows import uniform
+from truetap.taps import ActivationGradients, Activations, Gradients, OptimizerState, Tapped, Updates, Weights
 
 __all__ = ["Distributions", "Histogram", "raw_paths"]
 
@@ -34,15 +35,8 @@ Array = npt.NDArray[Any]
 
 _BINS = 64
 _LEFT_OUT = ("inputs",)
-_TAPS = {
-    "Activations": ("activations",),
-    "ActivationGradients": ("activation_gradients",),
-    "Gradients": ("gradients",),
-    "Weights": ("weights",),
-    "Updates": ("updates",),
-    "Optimizer": ("optimizer",),
-    "Tapped": ("tapped",),
-}
+_REDUCED = (Activations, ActivationGradients, Gradients, Weights, Updates, OptimizerState, Tapped)
+_KINDS = {tap.__name__: tap.kind for tap in _REDUCED}
 _OF_FEATURES = (
     "mean",
     "std",
@@ -156,7 +150,7 @@ class Distributions:
         recorder = self.chosen.moment.metadata.get("recorder")
         taps = recorder.get("taps", ()) if isinstance(recorder, Mapping) else ()
         for tap in taps:
-            if table in _TAPS.get(str(tap.get("tap")), ()):
+            if _KINDS.get(str(tap.get("tap"))) == table:
                 for which, numbers in _LISTED.findall(str(tap.get("reduce", ""))):
                     if which == kind:
                         found.add(tuple(float(number) for number in numbers.split(",")))

@@ -34,7 +34,17 @@ __all__ = ["KINDS", "Filter", "Recorded", "Recordings", "raw_tables"]
 
 Array = npt.NDArray[Any]
 
-KINDS = ("activations", "activation_gradients", "gradients", "weights", "updates", "optimizer", "inputs", "tapped")
+KINDS = (
+    "activations",
+    "activation_gradients",
+    "gradients",
+    "weights",
+    "updates",
+    "optimizer_state",
+    "inputs",
+    "tapped",
+)
+_NOUNS = {"tapped": "tapped values", "optimizer_state": "optimizer variables"}  # others are plurals by themselves
 _MOST_SHOWN = 50  # paths in a printed list
 
 
@@ -123,8 +133,7 @@ class Recordings(Mapping[str, "Recorded"]):
 
     def __getitem__(self, path: str) -> Recorded:
         if path not in self.paths:
-            noun = self.kind.replace("_", " ")
-            raise NotRecordedError(f"No {noun} of {path!r} were recorded. {near_names(path, self.paths)}")
+            raise NotRecordedError(f"No {_noun(self.kind)} of {path!r} were recorded. {near_names(path, self.paths)}")
         return Recorded(self._tables, self.kind, path, self._raw.get(path), self._rows(path), self._chosen, self._names)
 
     def __iter__(self) -> Iterator[str]:
@@ -142,7 +151,7 @@ class Recordings(Mapping[str, "Recorded"]):
         whole = self._tables.whole(self.kind)
         if whole is None:
             raise StoreError(
-                f"No reduced {self.kind.replace('_', ' ')} were recorded. Received: raw values of "
+                f"No reduced {_noun(self.kind)} were recorded. Received: raw values of "
                 f"{list(self.paths)}. Expected: a tap with reduce=; the raw values of one are those of [path].values."
             )
         if self._chosen == Filter():
@@ -155,7 +164,7 @@ class Recordings(Mapping[str, "Recorded"]):
         return _frame(self.to_arrow())
 
     def __repr__(self) -> str:
-        noun = self.kind.replace("_", " ")
+        noun = _noun(self.kind)
         if not len(self):
             return f"No {noun} were recorded."
         lines = [f"  {each.summary}" for each in self._found(_MOST_SHOWN)]
@@ -164,7 +173,7 @@ class Recordings(Mapping[str, "Recorded"]):
 
     def _repr_html_(self) -> str:
         found = self._found(_MOST_SHOWN) if len(self) else []
-        return recordings_html(self.kind.replace("_", " "), len(self), found)
+        return recordings_html(_noun(self.kind), len(self), found)
 
     def _found(self, most: int | None = None) -> list[Recorded]:
         """Those paths that were recorded where the filter asks; an error when there is none."""
@@ -228,7 +237,7 @@ class Recorded:
         self.kind, self.path = kind, path
         self._tables, self._table, self._names = tables, table, names
         epochs = _epochs_of(tables, table, reduced)
-        what = f"{kind.replace('_', ' ')} of {path!r}"
+        what = f"{_noun(kind)} of {path!r}"
         self._what = what
         self.phase = choose_phase(chosen.phase, epochs, what)
         self._epochs = choose_epochs(chosen.epoch, epochs[self.phase], f"phase {self.phase!r} of the {what}")
@@ -345,10 +354,10 @@ class Recorded:
         return f"{self.phase}, {_epochs(self._epochs)}; {self._said_steps()}"
 
     def _repr_html_(self) -> str:
-        return recorded_html(self.kind.replace("_", " "), self)
+        return recorded_html(_noun(self.kind), self)
 
     def __repr__(self) -> str:
-        return f"Recorded {self.kind.replace('_', ' ')} of {self.summary}"
+        return f"Recorded {_noun(self.kind)} of {self.summary}"
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -430,6 +439,10 @@ _LONG = {
     "values": pa.list_(pa.float32()),
     "shape": pa.list_(pa.int32()),
 }
+
+
+def _noun(kind: str) -> str:
+    return _NOUNS.get(kind, kind.replace("_", " "))
 
 
 def _epochs_of(tables: Tables, table: str | None, reduced: pa.Table | None) -> dict[str, list[int]]:

@@ -43,7 +43,8 @@ from truetap.errors import (
     StructureError,
 )
 from truetap.progress import Progress
-from truetap.samples import MOST_ROWS_LOOKED_AT, Samples
+from truetap.samples import Samples
+from truetap.seen import say_what_was_seen
 from truetap.store import RunReader
 
 __all__ = ["collect_on_ray"]
@@ -211,8 +212,7 @@ class _Collection:
     def _finished(self) -> Samples:
         assert self.about is not None
         looked_at = Samples(RunReader(self.run.path).batches("samples"), self.about, expected_ids=self.job.listed)
-        if len(looked_at) <= MOST_ROWS_LOOKED_AT:
-            looked_at.say_what_was_seen()
+        say_what_was_seen(looked_at)
         about = replace(self.about, notices=tuple(looked_at.notices))
         self.run.update({"collect": about.to_json()})
         self.run.finish()
