@@ -535,6 +535,8 @@ class Run:
             >>> run.compare(run).newly_wrong.num_rows
             0
         """
+        if not isinstance(other, Run):
+            raise StoreError(f"Expected: a run to compare with, such as tt.open(path). Received: {other!r:.200}.")
         from truetap.comparison import compare  # SciPy, which reading alone doesn't need
 
         return compare(self, other, phase=phase, slices=slices, most=most, resamples=resamples, seed=seed)

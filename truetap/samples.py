@@ -20,7 +20,7 @@ from truetap import rows
 from truetap.about import About, column
 from truetap.columns import concatenate, decode
 from truetap.data.reader import notice
-from truetap.errors import DataError, StructureError, TaskError, near_names
+from truetap.errors import DataError, NotRecordedError, StructureError, TaskError, near_names
 from truetap.identity import Naming
 from truetap.output_view import OutputView
 from truetap.positions import positions
@@ -188,8 +188,7 @@ class Samples:
             yield self._part([batch])
 
     def _output(self, name: str) -> Samples:
-        if name not in self.about.outputs:
-            raise StructureError(f"There is no output named {name!r}. {near_names(name, self.about.outputs)}")
+        name = self._named(name)
         if name == "":
             return self
         hint = self.about.hints.get(name)
@@ -417,10 +416,16 @@ class Samples:
         if name in self.about.outputs:
             return name
         if self.about.outputs == ("",):
-            raise StructureError(f"The model has one output, without a name. Received: {output!r}. Expected: None.")
+            raise StructureError(
+                f"The model has one output, without a name. Received: {output!r}. Expected: its values as they are, "
+                "such as samples.y_pred."
+            )
+        if output:
+            raise StructureError(f"There is no output named {output!r}. {near_names(output, self.about.outputs)}")
+        first = self.about.outputs[0]
         raise StructureError(
-            f"The model has several outputs. Received: {output or 'none'}. Expected: one of "
-            f"{list(self.about.outputs)}; samples[{self.about.outputs[0]!r}] is the Samples of that one."
+            f"The model has several outputs. Received: none of them. Expected: one of {list(self.about.outputs)}; "
+            f"samples[{first!r}] is the Samples of that one."
         )
 
     def _optional(self, name: str) -> Array | None:
@@ -457,7 +462,11 @@ class Samples:
         name = self._named(output)
         truth, pred = column("y_true", name), column("y_pred", name)
         if truth not in rows.column_names(self._batches):
-            raise TaskError(f"The output {name!r} has no labels in the data. Expected: labels for it.")
+            of = f" for the output {name!r}" if name else ""
+            raise TaskError(
+                f"There are no labels{of} in these samples. Received: columns "
+                f"{rows.column_names(self._batches)}. Expected: data with labels."
+            )
         needed = [kind for kind in rows.column_names(self._batches) if kind.partition("/")[0] in _OF_PAIRS]
         for batch in rows.uniform(rows.only(self._batches, needed)):
             yield decode(batch.column(truth)), decode(batch.column(pred)), valid_steps(batch, name)
@@ -484,7 +493,7 @@ class _Columns(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._columns:
-            raise KeyError(f"There is no {self._noun} {name!r} here. {near_names(name, self._columns)}")
+            raise NotRecordedError(f"There is no {self._noun} {name!r} here. {near_names(name, self._columns)}")
         return rows.array(self._batches, self._columns[name])
 
     def __iter__(self) -> Iterator[str]:

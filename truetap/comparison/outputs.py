@@ -133,9 +133,9 @@ def _specs(
     two = {one.task, other.task} == _TWO_CLASSES and one.classes == other.classes == 2
     if (one.task is not other.task and not two) or one.classes != other.classes or one.positions != other.positions:
         raise TaskError(
-            f"The output {name!r} means different things in the two runs. Received: {_words(one)} here, "
-            f"{_words(other)} there. Expected: one task with as many classes and axes; run.samples(…).evaluate() "
-            "measures each alone."
+            f"The output{f' {name!r}' * bool(name)} means different things in the two runs. Received: "
+            f"{_words(one)} here, {_words(other)} there. Expected: one task with as many classes and axes; "
+            "run.samples(…).evaluate() measures each alone."
         )
     return one, other
 

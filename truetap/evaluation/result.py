@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from truetap.errors import TaskError, UnknownMetricError, near_names
 from truetap.evaluation.show import as_html, as_rich, as_text
+from truetap.frames import pandas
 from truetap.json_values import json_value
 from truetap.tasks.task import Array, Task
 
@@ -122,12 +123,10 @@ class Evaluation:
                 for per_class where there are classes, else metrics.
 
         Raises:
-            TaskError: Unknown table, or pandas isn't installed.
+            TaskError: There is no such table.
+            TruetapError: pandas isn't installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise TaskError("to_pandas needs pandas. Install it: pip install truetap[pandas].") from error
+        pd = pandas()
         table = table or ("per_class" if self.per_class else "metrics")
         if table == "metrics":
             return pd.DataFrame({"value": dict(self.metrics)}).rename_axis("metric")

@@ -24,10 +24,9 @@ from truetap.columns import decode
 from truetap.errors import StoreError, TruetapWarning
 from truetap.exporting.chosen import Chosen
 from truetap.exporting.series import Curve
-from truetap.reading.recorded import KINDS
 from truetap.reading.statistics import Statistics
 from truetap.rows import uniform
-from truetap.taps import ActivationGradients, Activations, Gradients, OptimizerState, Tapped, Updates, Weights
+from truetap.taps import BY_KIND
 
 __all__ = ["Distributions", "Histogram", "raw_paths"]
 
@@ -35,8 +34,6 @@ Array = npt.NDArray[Any]
 
 _BINS = 64
 _LEFT_OUT = ("inputs",)
-_REDUCED = (Activations, ActivationGradients, Gradients, Weights, Updates, OptimizerState, Tapped)
-_KINDS = {tap.__name__: tap.kind for tap in _REDUCED}
 _OF_FEATURES = (
     "mean",
     "std",
@@ -89,7 +86,7 @@ class Distributions:
     untold: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Curve | Histogram]:
-        for kind in KINDS:
+        for kind in BY_KIND:
             if kind in self.chosen.tables and kind not in _LEFT_OUT:
                 for phase in self.chosen.parts[kind]:
                     yield from self._statistics(kind, phase)
@@ -150,7 +147,7 @@ class Distributions:
         recorder = self.chosen.moment.metadata.get("recorder")
         taps = recorder.get("taps", ()) if isinstance(recorder, Mapping) else ()
         for tap in taps:
-            if _KINDS.get(str(tap.get("tap"))) == table:
+            if tap.get("tap") == BY_KIND[table].__name__:
                 for which, numbers in _LISTED.findall(str(tap.get("reduce", ""))):
                     if which == kind:
                         found.add(tuple(float(number) for number in numbers.split(",")))
@@ -168,7 +165,7 @@ def raw_paths(chosen: Chosen) -> dict[str, tuple[str, str]]:
         kind, dot, path = table.partition(".")
         if isinstance(entry, Mapping):
             found[table] = (str(entry.get("kind", "")), str(entry.get("path", "")))
-        elif dot and kind in KINDS:
+        elif dot and kind in BY_KIND:
             found[table] = (kind, path)
     return found
 

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from truetap.capture.session import calling_list
-from truetap.epoch_values.source import find_recorder
+from truetap.epoch_values.source import check_recorder, find_recorder
 from truetap.errors import RecordingWarning, StoreError, TapError
 from truetap.notebook.follow import Follower
 from truetap.notebook.html import Html, page
@@ -56,8 +56,7 @@ class LiveCurves(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, recorder: Recorder | None = None, *, refresh_seconds: float = 1.0) -> None:
         super().__init__()
-        if recorder is not None and not isinstance(recorder, Recorder):
-            raise TapError(f"recorder= is a tt.Recorder. Received: {recorder!r}.")
+        check_recorder(recorder)
         number = isinstance(refresh_seconds, int | float) and not isinstance(refresh_seconds, bool)
         if not number or not 0.1 <= refresh_seconds < float("inf"):
             raise TapError(f"refresh_seconds= is a number from 0.1. Received: refresh_seconds={refresh_seconds!r}.")

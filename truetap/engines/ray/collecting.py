@@ -22,6 +22,7 @@ import ray
 
 from truetap.about import About
 from truetap.data.reader import notice
+from truetap.data.source import nothing_came
 from truetap.engines.call import Call
 from truetap.engines.ray.actor import KerasSettings, actor_class
 from truetap.engines.ray.cluster import actors_that_fit, connected, most_actors, quiet, wait_for_room_to_read
@@ -190,7 +191,7 @@ class _Collection:
 
     def _check(self, expected: set[int], expected_rows: int) -> None:
         if not expected:
-            raise DataError(f"The {self.job.facts.kind} gave no batch. Expected: one or more.")
+            raise nothing_came(self.job.facts.kind)
         missing = sorted(expected - units_done(self.run.path))
         if missing:
             raise StoreError(
