@@ -168,8 +168,8 @@ def test_what_has_no_dynamics_is_refused(tmp_path: Path) -> None:
 def test_phases_and_outputs_that_are_not_there(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [Epoch([1], None, HALF)], SOFTMAX, "predict")
     with pytest.raises(tt.NotRecordedError, match=r"phase='train'\. Expected: 'predict'"):
-        run.dynamics()
+        run.dynamics("train")
     with pytest.raises(tt.TaskError, match=r"There are no labels in these rows\. Received: phase 'predict'"):
-        run.dynamics("predict")
+        run.dynamics()  # the only phase there is
     with pytest.raises(tt.StructureError, match=r"one output, without a name\. Received: output='age'"):
         run.dynamics("predict", output="age")

@@ -40,7 +40,7 @@ class Upload:
         if not self.seconds > 0 or not self.patience >= 0:
             raise StoreError(
                 f"Received: upload_seconds={self.seconds!r}, upload_patience={self.patience!r}. Expected: "
-                "seconds, more than 0 between two uploads, and 0 or more that the end of a run waits for a store that refuses."
+                "seconds, more than 0 between two uploads, and 0 or more to wait for a store that refuses."
             )
 
 
