@@ -33,6 +33,7 @@ from truetap.errors import (
     TruetapWarning,
     UnknownMetricError,
     UnlabelledDataError,
+    near_names,
 )
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def __getattr__(name: str) -> Any:
     if name in ("losses", "reducers", "rules"):
         return importlib.import_module(f"truetap.{name}")
     if name not in _HOMES:
-        raise AttributeError(f"module 'truetap' has no attribute {name!r}")
+        raise AttributeError(f"module 'truetap' has no attribute {name!r}. {near_names(name, __all__)}")
     found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
     return found  # the next look finds it without coming here
 

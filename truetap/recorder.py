@@ -200,7 +200,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             ModelError: It is no compiled Keras model.
         """
         if not isinstance(model, keras.Model) or not model.compiled:
-            raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}.")
+            bare = ", which isn't compiled; call model.compile(…) first" if isinstance(model, keras.Model) else ""
+            raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}{bare}.")
         self._loop.end()
         session = self._open(model, "attach", None)
         self._book.clock.epoch = self._book.last_epoch = (

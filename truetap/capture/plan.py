@@ -7,9 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from truetap.errors import LayerError, TapError
-from truetap.reducers import Reducer, resolve
+from truetap.reducers import Reducer
+from truetap.reducers.registry import resolve
 from truetap.selection import select, select_variables
-from truetap.taps import ActivationGradients, Activations, Gradients, Inputs, Outputs, Tap, Tapped, Updates, Weights
+from truetap.taps import (
+    ActivationGradients,
+    Activations,
+    Gradients,
+    Inputs,
+    OptimizerState,
+    Outputs,
+    Tap,
+    Tapped,
+    Updates,
+    Weights,
+)
 
 __all__ = ["Chosen", "Plan"]
 
@@ -130,7 +142,7 @@ def _choose(place: int, tap: Any, model: Any) -> Chosen:
     if isinstance(tap, Gradients):
         members = select_variables(tap.select, model, trainable=True)
         return Chosen(place, tap, members, resolve(reduce) if reduce is not None else ())
-    if tap.kind == "optimizer":
+    if isinstance(tap, OptimizerState):
         members = _optimizer_variables(tap, model)
     else:
         members = select_variables(tap.select, model, trainable=isinstance(tap, Updates))
