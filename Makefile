@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo test check docs linkcheck format bench pictures clean
+.PHONY: demo test check docs linkcheck format bench pictures dist smoke clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
@@ -36,6 +36,16 @@ bench: $(VENV)/.test
 pictures: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python docs/picture.py
 
+dist: $(VENV)/.release # a wheel and an sdist, the wheel built from the sdist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tests/release/check_dist.py dist
+
+EXTRAS ?= # such as "jax pandas"; by default each
+smoke: dist
+	$(BIN)/python tests/release/smoke.py dist $(EXTRAS)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -53,6 +63,10 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml requirements/torch.txt requirem
 
 $(VENV)/.docs: $(VENV)/.test requirements/docs.txt
 	$(BIN)/pip install --quiet -r requirements/docs.txt
+	touch $@
+
+$(VENV)/.release: $(VENV)/bin/python requirements/release.txt
+	$(BIN)/pip install --quiet -r requirements/release.txt
 	touch $@
 
 clean:

@@ -57,7 +57,7 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self._place = place_of(path, storage_options)
         self._reader = RunReader(self._place)
         self._stamp = self._manifest_stamp()

@@ -63,7 +63,7 @@ class Samples:
         self._expected_ids = expected_ids
         self._known_tasks = dict(tasks or {})
         self._tasks: dict[str, OutputTask] = {}
-        self.about = about or About()
+        self.about: About = about or About()
         self.notices: list[str] = list(self.about.notices)
 
     # --- the values -----------------------------------------------------------------------------

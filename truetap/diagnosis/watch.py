@@ -75,7 +75,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self.rules = rules
         self.on = on
         self.every = every
-        self.ignore = tuple(ignore)
+        self.ignore: tuple[str, ...] = tuple(ignore)
         self.report: Report | None = None
         self.findings: list[Finding] = []
         self._given = recorder

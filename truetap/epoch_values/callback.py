@@ -42,7 +42,7 @@ class EpochValue(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, output: str | None, phases: Collection[str] | str, recorder: Recorder | None) -> None:
         super().__init__()
         self.output = output
-        self.phases = (phases,) if isinstance(phases, str) else tuple(phases)
+        self.phases: tuple[str, ...] = (phases,) if isinstance(phases, str) else tuple(phases)
         for phase in self.phases:
             if phase not in _PHASES:
                 raise TapError(f"There is no epoch of phase {phase!r} with labels. {near_names(str(phase), _PHASES)}")

@@ -60,7 +60,7 @@ class LiveCurves(keras.callbacks.Callback):  # type: ignore[misc]
         number = isinstance(refresh_seconds, int | float) and not isinstance(refresh_seconds, bool)
         if not number or not 0.1 <= refresh_seconds < float("inf"):
             raise TapError(f"refresh_seconds= is a number from 0.1. Received: refresh_seconds={refresh_seconds!r}.")
-        self.refresh_seconds = float(refresh_seconds)
+        self.refresh_seconds: float = float(refresh_seconds)
         self._given = recorder
         self._drawing: _Drawing | None = None
 

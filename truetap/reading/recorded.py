@@ -227,12 +227,13 @@ class Recorded:
         chosen: Filter,
         names: Names | None,
     ) -> None:
-        self.kind, self.path = kind, path
+        self.kind: str = kind
+        self.path: str = path
         self._tables, self._table, self._names = tables, table, names
         epochs = _epochs_of(tables, table, reduced)
         what = f"{_noun(kind)} of {path!r}"
         self._what = what
-        self.phase = choose_phase(chosen.phase, epochs, what)
+        self.phase: str = choose_phase(chosen.phase, epochs, what)
         self._epochs = choose_epochs(chosen.epoch, epochs[self.phase], f"phase {self.phase!r} of the {what}")
         if table is not None and not len(tables.pick(table, self.phase, self._epochs)):
             self._table = None  # raw in another phase or epoch only
