@@ -63,7 +63,8 @@ def features() -> list[Feature]:
 
 def _feature(entry: dict[str, Any]) -> Feature:
     refused = {
-        backend: Refusal(said["reason"], tuple(said.get("tests", ()))) for backend, said in entry.get("refused", {}).items()
+        backend: Refusal(said["reason"], tuple(said.get("tests", ())))
+        for backend, said in entry.get("refused", {}).items()
     }
     return Feature(entry["group"], entry["name"], tuple(entry["tests"]), refused)
 
