@@ -51,6 +51,7 @@ class VanishingGradient:
         "saturated_units",
         "learning_rate_too_high",
         "negative_learning_rate",
+        "exploding_gradient",
     )
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
