@@ -49,7 +49,7 @@ def train(name, model, rate, epochs):
 def say_what_moved(run):
     """Prints how far each weight of the backbone is from the pretrained one; returns those that moved."""
     moved = []
-    for path in run.paths("weights"):
+    for path in run.weights.paths:
         now, then = run.weights(path).values[-1], pretrained[path]
         distance = np.linalg.norm(now - then) / np.linalg.norm(then)
         print(f"  {path:<32} {f'moved by {distance:.2%}' if distance else 'as it was'}")
@@ -92,7 +92,7 @@ assert len(say_what_moved(tuned)) == 10
 
 print("\n--- run.updates: the change of a step over the weight, at first and at last")
 for name, run in (("frozen", frozen), ("fine-tuned", tuned)):
-    for path in run.paths("updates"):
+    for path in run.updates.paths:
         ratio = run.updates(path).statistics["ratio"]
         print(f"  {name:>10}: {path:<24} {ratio[0]:.1e}  {ratio[-1]:.1e}")
 assert frozen.paths("updates") == ("head/kernel",)
