@@ -95,7 +95,7 @@ for name, run in (("frozen", frozen), ("fine-tuned", tuned)):
     for path in run.updates.paths:
         ratio = run.updates(path).statistics["ratio"]
         print(f"  {name:>10}: {path:<24} {ratio[0]:.1e}  {ratio[-1]:.1e}")
-assert frozen.paths("updates") == ("head/kernel",)
+assert frozen.updates.paths == ("head/kernel",)
 
 accuracies = [run.samples("val", -1).evaluate().metrics["accuracy"] for run in (frozen, tuned)]
 print(f"\nDigits held out: {accuracies[0]:.1%} are right with the frozen backbone, {accuracies[1]:.1%} fine-tuned.")
