@@ -302,18 +302,30 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     # --- for callbacks that read what was recorded ---------------------------------------------------------------
 
     def recording(self, model: Any) -> str | None:
-        """Which call of a model is recorded now: "fit", "evaluate", "predict", "attach", "loop"; None if none is."""
+        """Which call of a model is recorded now: "fit", "evaluate", "predict", "attach", "loop"; None if none is.
+
+        Args:
+            model: The model.
+        """
         session = self._session
         return session.kind if session is not None and session.model is model else None
 
     def pass_so_far(self, phase: str) -> PassSoFar:
-        """The latest epoch, or pass, of a phase; waits until all that was put of it can be read."""
+        """The latest epoch, or pass, of a phase; waits until all that was put of it can be read.
+
+        Args:
+            phase: "train", "val", "test" or "predict".
+        """
         self._book.flush()
         at = self._book.clock.at(phase)
         return PassSoFar(at["epoch"], at["batch"], self._book.failed)
 
     def note(self, values: Mapping[str, Any]) -> None:
-        """Adds values to the table `epochs`, for the epoch of training that ends."""
+        """Adds values to the table `epochs`, for the epoch of training that ends.
+
+        Args:
+            values: Numbers by name.
+        """
         names = list(values)
         if names:
             columns = {
