@@ -114,7 +114,7 @@ def stream(
 ) -> Iterator[Samples]:
     """The same as `collect`, a batch at a time: memory for one batch, whatever the size.
 
-    Args: as for `collect`.
+    It takes what `collect` takes, without `to`, `engine` and `verbose`.
 
     Yields:
         `Samples` of one batch each, in the order of the data.

@@ -12,27 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from truetap.about import About
 from truetap.dynamics import dynamics, hardest, label_issues
 from truetap.dynamics.subject import Subject
-from truetap.errors import StoreError, TaskError
+from truetap.errors import StoreError
 from truetap.outliers import outliers
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.history import history
 from truetap.reading.identify import identify, read_names
 from truetap.reading.names import IdentifyReport, Names
 from truetap.reading.overhead import OverheadSummary
-from truetap.reading.recorded import Filter, Recordings
+from truetap.reading.recorded import Filter
+from truetap.reading.recordings import Recordings
 from truetap.reading.sample_rows import Alike, Named
 from truetap.reading.scalars import epochs_table, scalars_table
+from truetap.reading.state import State
 from truetap.reading.tables import Tables
 from truetap.repeats import duplicates, overlap
 from truetap.samples import Samples
-from truetap.store import Problem, RunReader, Worker
-from truetap.store.files import files_of
+from truetap.store import Problem, RunReader
 from truetap.store.place import place_of
-from truetap.tasks import Hint, OutputTask
-from truetap.tasks.task import Family
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,13 +38,9 @@ if TYPE_CHECKING:
     import duckdb
 
     from truetap.comparison import Comparison
-    from truetap.reading.sql import Database
     from truetap.rules import Report, Rule
 
 __all__ = ["Run", "open"]
-
-
-_LOOKED_AT = 10_000  # rows by which it is told what the values of an output mean
 
 
 class Run:
@@ -59,13 +53,8 @@ class Run:
     def __init__(self, path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
         self.path: str = os.fspath(path)
         self._place = place_of(path, storage_options)
-        self._reader = RunReader(self._place)
-        self._stamp = self._manifest_stamp()
-        self._moment = Tables(self._reader)
-        self._named: tuple[Names | None, int] | None = None
-        self._memory: Names | None = None  # names that could not be kept in the run
-        self._database: Database | None = None
-        self._tasks: dict[str, OutputTask] | None = None
+        self._read = State(self._place)
+        self._unkept: Names | None = None  # names that could not be kept in the run
 
     # --- what there is ----------------------------------------------------------------------------
 
@@ -102,7 +91,7 @@ class Run:
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the model's outputs; ("",) of a single one."""
-        return self._about(self._tables).outputs
+        return self._state.about.outputs
 
     @property
     def sample_epochs(self) -> dict[str, list[int]]:
@@ -131,7 +120,8 @@ class Run:
             >>> run.samples(epoch=-1).epochs
             array([1, 1, 1, 1], dtype=int32)
         """
-        tables = self._tables
+        state = self._state
+        tables = state.tables
         self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
         recorded = tables.epochs("samples")
         if not recorded:
@@ -140,8 +130,8 @@ class Run:
         else:
             chosen = choose_phase(phase, recorded)
             picked = tables.pick("samples", chosen, choose_epochs(epoch, recorded[chosen], tables.where(chosen)))
-        alike, names = Alike(picked), self._names(tables)
-        return Samples(alike if names is None else Named(alike, names), self._about(tables))
+        alike = Alike(picked)
+        return Samples(alike if state.names is None else Named(alike, state.names), state.about)
 
     def history(self, sample_id: Any) -> pa.Table:
         """One sample's life: a row for each step that it was in.
@@ -162,12 +152,9 @@ class Run:
             >>> run.history(102).select(["phase", "epoch", "step"]).to_pylist()[0]
             {'phase': 'train', 'epoch': 0, 'step': 1}
         """
-        tables = self._tables
-        self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
-        about = self._about(tables)
-        return history(
-            tables, sample_id, names=self._names(tables), about=about, tasks=self._known_tasks(tables, about)
-        )
+        state = self._state
+        self._need(state.tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
+        return history(state.tables, sample_id, names=state.names, about=state.about, tasks=state.tasks)
 
     def identify(self, data: Any, ids: Any = None, *, steps: int | None = None) -> IdentifyReport:
         """Names the recorded samples by walking the data once, in any order, and comparing fingerprints.
@@ -189,19 +176,18 @@ class Run:
         Raises:
             IdError: No recorded sample is in the data, or a name would stand for two samples.
         """
-        tables = self._tables
-        earlier = self._names(tables)
+        state = self._state
         names, report = identify(
-            tables,
+            state.tables,
             data,
             ids,
             steps=steps,
-            columns=self._about(tables).columns,
-            earlier=earlier,
-            naming=read_names(tables)[1] + 1,
+            columns=state.about.columns,
+            earlier=state.names,
+            naming=read_names(state.tables)[1] + 1,
         )
-        self._memory = None if report.kept else names
-        self._named = self._database = None
+        self._unkept = None if report.kept else names
+        self._read = State(self._place, self._unkept)
         return report
 
     # --- what the training says of samples ----------------------------------------------------------
@@ -637,12 +623,7 @@ class Run:
             ...         phase="train").fetchall()
             [(0, 0.5), (1, 0.25)]
         """
-        from truetap.reading.sql import Database  # DuckDB takes a tenth of a second to import
-
-        tables = self._tables
-        if self._database is None:
-            self._database = Database(tables, self._names(tables))
-        return self._database.query(query, parameters)
+        return self._state.database.query(query, parameters)
 
     def verify(self) -> list[Problem]:
         """Checks every committed byte against its checksum. Cost: one read of the run.
@@ -681,54 +662,19 @@ class Run:
         return Subject.of(self.samples(chosen, numbers), self.samples(chosen, numbers[:1]), numbers, chosen, output)
 
     @property
-    def _tables(self) -> Tables:
+    def _state(self) -> State:
         """The run as it stands now: read anew while it is written, or when it was changed."""
-        stamp = self._manifest_stamp()
-        if stamp != self._stamp or not self._moment.reader.complete:
-            self._moment = Tables(RunReader(self._place))
-            self._stamp = stamp
-            self._named = self._database = self._tasks = None
-        return self._moment
+        if not self._read.is_current:
+            self._read = State(self._place, self._unkept)
+        return self._read
 
-    def _manifest_stamp(self) -> tuple[object, ...]:
-        found: list[object] = []
-        for worker in Worker(0, self._reader.workers).all():
-            try:
-                found += files_of(self._place).stamp(self._place / worker.manifest)
-            except OSError:  # the reader says it better
-                continue
-        return tuple(found)
-
-    def _about(self, tables: Tables) -> About:
-        plain = tables.metadata.get("collect", {})
-        return About.from_json(plain) if isinstance(plain, dict) else About()
-
-    def _names(self, tables: Tables) -> Names | None:
-        if self._memory is not None:
-            return self._memory
-        if self._named is None:
-            self._named = read_names(tables)
-        return self._named[0]
-
-    def _known_tasks(self, tables: Tables, about: About) -> dict[str, OutputTask]:
-        """What those outputs mean of which the loss doesn't say it, told from the first rows with labels."""
-        if self._tasks is None:
-            self._tasks = {}
-            open_ones = [output for output in about.outputs if not _is_told(about.hints.get(output))]
-            recorded = tables.epochs("samples") if open_ones else {}
-            for phase, epochs in recorded.items() or ([("", [])] if open_ones else []):
-                picked = tables.pick("samples", phase, epochs[:1]) if epochs else tables.pick_all("samples")
-                samples = Samples([picked[0].slice(0, _LOOKED_AT)], about)
-                for output in open_ones:
-                    try:
-                        self._tasks.setdefault(output, samples.task(output))
-                    except TaskError:  # a phase without labels, or values of which no task can be made
-                        continue
-        return self._tasks
+    @property
+    def _tables(self) -> Tables:
+        return self._state.tables
 
     def _recordings(self, kind: str) -> Recordings:
-        tables = self._tables
-        return Recordings(tables, kind, Filter(), self._names(tables))
+        state = self._state
+        return Recordings(state.tables, kind, Filter(), state.names)
 
     def _need(self, tables: Tables, table: str, expected: str) -> None:
         if not tables.batches(table).num_rows:
@@ -743,12 +689,6 @@ class Run:
                 f"The run {self.path!r} has no phases and epochs: tt.collect wrote it, in one pass. Received: "
                 f"phase={phase!r}, epoch={epoch!r}. Expected: run.samples()."
             )
-
-
-def _is_told(hint: Hint | None) -> bool:
-    """Whether the model and its loss say what an output is, so that a few rows are enough to read it."""
-    told = hint is not None and hint.family is not Family.UNKNOWN
-    return told and hint is not None and (hint.squashed is not None or hint.from_logits is not None)
 
 
 def open(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Run:  # noqa: A001

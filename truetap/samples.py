@@ -20,7 +20,7 @@ from truetap import rows
 from truetap.about import About, column
 from truetap.columns import concatenate, decode
 from truetap.data.reader import notice
-from truetap.errors import DataError, NotRecordedError, StructureError, TaskError, near_names
+from truetap.errors import DataError, StructureError, TaskError, near_names
 from truetap.identity import Naming
 from truetap.output_view import OutputView
 from truetap.positions import positions
@@ -156,13 +156,13 @@ class Samples:
     @cached_property
     def layers(self) -> Mapping[str, Array]:
         """Layer outputs by path, shape (n, ...); with `collect(…, layers=…)`."""
-        return _Columns(self._batches, rows.names(self._batches, "layers"), "layer")
+        return rows.Columns(self._batches, rows.names(self._batches, "layers"), "layer")
 
     @property
     def losses(self) -> Mapping[str, Array]:
         """The unweighted loss of each output by name; of a model with several."""
         found = rows.names(self._batches, "loss")
-        return _Columns(self._batches, {name: at for name, at in found.items() if name}, "output")
+        return rows.Columns(self._batches, {name: at for name, at in found.items() if name}, "output")
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -345,13 +345,7 @@ class Samples:
         """
         naming = Naming.of(data, ids, steps=steps, columns=self.about.columns)
         names, said = naming.apply(self.fingerprints)
-        named, start = [], 0
-        for batch in self._batches:
-            part = names[start : start + len(batch)]
-            start += len(batch)
-            at = batch.schema.get_field_index("sample_id")
-            named.append(batch.set_column(at, "sample_id", pa.array(part)))
-        other = self._like(named)
+        other = self._like(rows.with_column(self._batches, "sample_id", names))
         other._expected_ids = naming.names
         for message in said:
             notice(other.notices, message)
@@ -483,24 +477,3 @@ class Samples:
             index = 0 if kind == "y_true" else 1
             found[name] = concatenate([function(pair[index], spec) for pair in self.pairs(name)])
         return unflatten(self.about.shape, found)
-
-
-class _Columns(Mapping[str, Array]):
-    """Columns by a short name, each put into memory when asked for."""
-
-    def __init__(self, batches: Sequence[pa.RecordBatch], columns: Mapping[str, str], noun: str) -> None:
-        self._batches, self._columns, self._noun = batches, columns, noun
-
-    def __getitem__(self, name: str) -> Array:
-        if name not in self._columns:
-            raise NotRecordedError(f"There is no {self._noun} {name!r} here. {near_names(name, self._columns)}")
-        return rows.array(self._batches, self._columns[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-    def __repr__(self) -> str:
-        return f"{self._noun}s {list(self._columns)}"

@@ -81,7 +81,7 @@ def test_raw_values(model: Any, tmp_path: Path) -> None:
     }
     for table, steps in expected.items():
         assert sorted(set(rows(tmp_path / "run", table)["step"])) == steps, table
-    state = next(name for name in RunReader(tmp_path / "run").tables if name.startswith("optimizer."))
+    state = next(name for name in RunReader(tmp_path / "run").tables if name.startswith("optimizer_state."))
     found = rows(tmp_path / "run", state)
     assert found["step"] == [9, 19]
     assert np.diff(np.asarray(found["values"], int).ravel()).tolist() == [10]

@@ -18,13 +18,14 @@ from truetap.comparison.findings import compare_findings
 from truetap.comparison.matching import Matching, match
 from truetap.comparison.measured import row_losses
 from truetap.comparison.outputs import OutputChange, compare_output
-from truetap.comparison.passes import Pass, common_passes
+from truetap.comparison.passes import common_passes
 from truetap.comparison.result import Comparison
 from truetap.comparison.settings import Trained, compare_settings
 from truetap.comparison.slices import chosen_slices
 from truetap.comparison.tables import metrics_table, per_class_table, slices_table
 from truetap.errors import StructureError, TaskError
 from truetap.facts.types import Facts
+from truetap.reading.passes import Pass
 
 if TYPE_CHECKING:
     from truetap.run import Run

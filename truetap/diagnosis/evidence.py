@@ -48,7 +48,6 @@ _WITHOUT = {
     "history": "fewer than 2 epochs have ended",
     "epochs": "fewer than 2 epochs of samples were recorded",
     "activations": "no activations were recorded (taps='diagnose' has them)",
-    "val_activations": "no activations of validation were recorded (taps='diagnose' has them)",
     "gradients": "no gradients were recorded (taps='diagnose' has them)",
     "weights": "no weights were recorded (taps='diagnose' has them)",
     "updates": "no updates were recorded (taps='diagnose' has them)",
@@ -270,11 +269,6 @@ class Evidence:
     def activations(self) -> Series | None:
         """Statistics of what came out of layers in training."""
         return Series.of(self.run, "activations", "train")
-
-    @cached_property
-    def val_activations(self) -> Series | None:
-        """The same in validation."""
-        return Series.of(self.run, "activations", "val")
 
     @cached_property
     def gradients(self) -> Series | None:

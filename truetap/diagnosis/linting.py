@@ -192,7 +192,7 @@ class _Linted(Evidence):
 
     def without(self, need: str) -> str:
         """Why something that a rule needs can't be had."""
-        if need in ("curve", "history", "epochs", "fit", "validated", "val_activations", "val_inputs"):
+        if need in ("curve", "history", "epochs", "fit", "validated", "val_inputs"):
             return "one batch says nothing of it; run.diagnose() does"
         if self.step_error is not None and need in ("gradients", "activations", "weights", "updates"):
             return f"the step raised {type(self.step_error).__name__}"

@@ -123,7 +123,8 @@ def choose(run: Run, tables: Sequence[str] | str | None, phase: str | None, epoc
         DamagedRunError: Rows of a chosen table are lost.
         StoreError: There is nothing to export.
     """
-    moment = Tables(run.reader)
+    state = run._state
+    moment = state.tables
     listed = _tables(moment, tables)
     for table in listed:
         for problem in moment.reader.damage(table):
@@ -140,7 +141,7 @@ def choose(run: Run, tables: Sequence[str] | str | None, phase: str | None, epoc
             f"There is nothing to export in {run.path!r}. Received: tables {listed}, of which none has a row. "
             "Expected: a run whose first batch was recorded."
         )
-    return Chosen(run, tuple(kept), {table: found[table] for table in kept}, moment, run._names(moment))
+    return Chosen(run, tuple(kept), {table: found[table] for table in kept}, moment, state.names)
 
 
 def _tables(moment: Tables, asked: Sequence[str] | str | None) -> list[str]:
