@@ -16,6 +16,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check truetap tests benchmarks examples docs
 	$(BIN)/ruff format --check truetap tests benchmarks examples docs
 	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" pyright
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix truetap tests benchmarks examples docs
