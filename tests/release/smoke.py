@@ -115,8 +115,11 @@ def refused(environment: Environment, backend: str, recorded: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dist", type=Path, help="the folder with one wheel")
-    parser.add_argument("extras", nargs="*", choices=[*BACKENDS, *OTHERS, []], help="a backend is put first")
+    parser.add_argument("extras", nargs="*", help="a backend is put first")
     asked = parser.parse_args()
+    unknown = set(asked.extras) - {*BACKENDS, *OTHERS}
+    if unknown:
+        parser.error(f"There is no extra {sorted(unknown)}. Expected: some of {[*BACKENDS, *OTHERS]}.")
     (wheel,) = asked.dist.glob("*.whl")
     wanted = asked.extras or [*BACKENDS, *OTHERS]
     backend = next((each for each in BACKENDS if each in wanted), "jax")
