@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo test check docs linkcheck format bench pictures dist smoke clean
+.PHONY: demo test check docs linkcheck format bench pictures dist smoke check-workflows clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
@@ -16,6 +16,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check truetap tests benchmarks examples docs
 	$(BIN)/ruff format --check truetap tests benchmarks examples docs
 	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" pyright
 
 docs: $(VENV)/.docs
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
@@ -45,6 +46,10 @@ dist: $(VENV)/.release # a wheel and an sdist, the wheel built from the sdist
 EXTRAS ?= # such as "jax pandas"; by default each
 smoke: dist
 	$(BIN)/python tests/release/smoke.py dist $(EXTRAS)
+
+check-workflows: $(VENV)/.release
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -22,12 +22,12 @@ def refuse_absent(error: ModuleNotFoundError) -> None:
     Raises:
         ModelError: The module that was not found is a backend.
     """
-    if error.name not in BACKENDS:
+    absent, there = (error.name or "").partition(".")[0], installed()
+    if absent not in BACKENDS or absent in there:
         return
-    others = [name for name in installed() if name != error.name]
-    other = others[0] if others else next(name for name in BACKENDS if name != error.name)
-    instead = f"KERAS_BACKEND={other} before Python starts" + ("" if others else f", and 'truetap[{other}]'")
+    other = there[0] if there else next(name for name in BACKENDS if name != absent)
+    instead = f"KERAS_BACKEND={other} before Python starts" + ("" if there else f", and 'truetap[{other}]'")
     raise ModelError(
-        f"Keras is set to run on {error.name}, which isn't installed. Expected: pip install 'truetap[{error.name}]'; "
-        f"or another backend: {instead}."
+        f"Keras is set to run on {absent}, which isn't installed. Expected: pip install 'truetap[{absent}]'; or "
+        f"another backend: {instead}."
     ) from error
