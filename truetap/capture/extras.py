@@ -138,7 +138,7 @@ def _plain_scalar(value: Any) -> bool:
 
 
 def _logged(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers among what a step logs, as tensors: of a step op by op, Keras 3.13 and older make Python's numbers."""
+    """The numbers among what a step logs, as tensors; run op by op, Keras 3.13 and older log numbers of Python."""
     tensors = {name: value for name, value in logs.items() if hasattr(value, "shape")}
     plain = {name: value for name, value in logs.items() if isinstance(value, float | int)}
     return tensors | {name: ops.convert_to_tensor(value, dtype="float32") for name, value in plain.items()}
