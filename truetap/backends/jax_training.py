@@ -18,7 +18,7 @@ import numpy as np
 
 from truetap.backends.jax_in_step import spread
 from truetap.backends.jax_processes import check_processes, laid_out, own_parts
-from truetap.backends.keras_private import keras_mask, put_mask, unsharded
+from truetap.backends.keras_private import function_maker, keras_mask, put_mask, unsharded
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.capture.watch import Watch, inputs_of
 from truetap.observe import replaced
@@ -59,7 +59,7 @@ class JaxTraining:
 
             return one
 
-        make = model._make_function
+        make = function_maker(model)
         before = getattr(model, name)
         stand_ins = {
             f"{kind}_step": recorded,

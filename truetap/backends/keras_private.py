@@ -39,7 +39,10 @@ from typing import Any, NamedTuple
 
 import keras
 
+from truetap.backends.keras_version import NEWEST, OLDEST, check_version, said
 from truetap.errors import ModelError
+
+check_version()  # this room is entered by all that needs Keras
 
 __all__ = [
     "ABSENT",
@@ -52,6 +55,7 @@ __all__ = [
     "compute_loss_call",
     "feeding",
     "fit_arguments",
+    "function_maker",
     "in_symbolic_scope",
     "inner_layers",
     "keras_mask",
@@ -185,6 +189,12 @@ def unsharded(model: Any, without: Callable[[Any], Any]) -> dict[str, Any]:
     return {"_enforce_jax_state_sharding": enforced}
 
 
+def function_maker(model: Any) -> Callable[..., Any]:
+    """What makes a step of a model the function that `fit` calls, for as many steps as one execution has (JAX)."""
+    maker: Callable[..., Any] = _private(model, "_make_function")
+    return maker
+
+
 @contextmanager
 def shardings_known(model: Any) -> Iterator[None]:
     """Lets a step of Keras 3.11 or older (JAX) be called outside of `fit`, which tells it the variables' shardings."""
@@ -203,22 +213,22 @@ def as_loss(function: Any) -> Any:
     if isinstance(function, keras.losses.Loss):
         return function
     name = getattr(function, "__name__", None)
-    return keras.src.losses.losses.LossFunctionWrapper(function, name=name)
+    return _private(keras.src.losses.losses, "LossFunctionWrapper")(function, name=name)
 
 
 def in_symbolic_scope() -> bool:
     """Whether Keras only works out shapes, as when it builds a layer."""
-    return bool(keras.src.backend.common.symbolic_scope.in_symbolic_scope())
+    return bool(_private(keras.src.backend.common.symbolic_scope, "in_symbolic_scope")())
 
 
 def keras_mask(tensor: Any) -> Any:
     """The mask that Keras attached to a tensor, or None."""
-    return keras.src.backend.get_keras_mask(tensor)
+    return _private(keras.src.backend, "get_keras_mask")(tensor)
 
 
 def put_mask(tensor: Any, mask: Any) -> None:
     """Attaches a mask to a tensor as Keras does."""
-    keras.src.backend.set_keras_mask(tensor, mask)
+    _private(keras.src.backend, "set_keras_mask")(tensor, mask)
 
 
 def changed_alike(tensor: Any, change: Callable[[Any], Any]) -> Any:
@@ -375,6 +385,6 @@ def _private(owner: Any, name: str) -> Any:
         return getattr(owner, name)
     except AttributeError:
         raise ModelError(
-            f"This Keras ({keras.__version__}) has no {type(owner).__name__}.{name}, which truetap reads. "
-            "Expected: Keras 3.15. Please install a version that truetap was tested with."
+            f"This Keras ({keras.__version__}) has no {getattr(owner, '__name__', type(owner).__name__)}.{name}, which "
+            f"truetap reads. Expected: Keras {said(OLDEST)} to {said(NEWEST)}. Please install one of these."
         ) from None
