@@ -195,7 +195,7 @@ def test_all_of_a_kind(run: Run) -> None:
     assert "3 paths" in text
     assert "12 raw rows of shape (2, 2)" in text
     assert "epochs 0, 1; 4 steps from 0 to 6" in text
-    assert repr(run.optimizer) == "No optimizer were recorded."
+    assert repr(run.optimizer) == "No optimizer variables were recorded."
     with pytest.raises(tt.StoreError, match=r"No reduced gradients"):
         run.gradients().to_arrow()
 

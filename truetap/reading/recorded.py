@@ -47,6 +47,16 @@ class Filter:
     step: int | Iterable[int] | None = None
 
 
+def noun_of(kind: str) -> str:
+    """What values of a kind are called.
+
+    Example:
+        >>> noun_of("activation_gradients"), noun_of("optimizer")
+        ('activation gradients', 'optimizer variables')
+    """
+    return {"tapped": "tapped values", "optimizer": "optimizer variables"}.get(kind, kind.replace("_", " "))
+
+
 def raw_tables(tables: Tables, kind: str) -> dict[str, str]:
     """The tables of raw values of a kind, by path; one of which the manifest says nothing goes by its name."""
     said = tables.metadata.get("tensors")
@@ -123,7 +133,7 @@ class Recordings(Mapping[str, "Recorded"]):
 
     def __getitem__(self, path: str) -> Recorded:
         if path not in self.paths:
-            noun = self.kind.replace("_", " ")
+            noun = noun_of(self.kind)
             raise NotRecordedError(f"No {noun} of {path!r} were recorded. {near_names(path, self.paths)}")
         return Recorded(self._tables, self.kind, path, self._raw.get(path), self._rows(path), self._chosen, self._names)
 
@@ -142,7 +152,7 @@ class Recordings(Mapping[str, "Recorded"]):
         whole = self._tables.whole(self.kind)
         if whole is None:
             raise StoreError(
-                f"No reduced {self.kind.replace('_', ' ')} were recorded. Received: raw values of "
+                f"No reduced {noun_of(self.kind)} were recorded. Received: raw values of "
                 f"{list(self.paths)}. Expected: a tap with reduce=; the raw values of one are those of [path].values."
             )
         if self._chosen == Filter():
@@ -155,7 +165,7 @@ class Recordings(Mapping[str, "Recorded"]):
         return _frame(self.to_arrow())
 
     def __repr__(self) -> str:
-        noun = self.kind.replace("_", " ")
+        noun = noun_of(self.kind)
         if not len(self):
             return f"No {noun} were recorded."
         lines = [f"  {each.summary}" for each in self._found(_MOST_SHOWN)]
@@ -164,7 +174,7 @@ class Recordings(Mapping[str, "Recorded"]):
 
     def _repr_html_(self) -> str:
         found = self._found(_MOST_SHOWN) if len(self) else []
-        return recordings_html(self.kind.replace("_", " "), len(self), found)
+        return recordings_html(noun_of(self.kind), len(self), found)
 
     def _found(self, most: int | None = None) -> list[Recorded]:
         """Those paths that were recorded where the filter asks; an error when there is none."""
@@ -228,7 +238,7 @@ class Recorded:
         self.kind, self.path = kind, path
         self._tables, self._table, self._names = tables, table, names
         epochs = _epochs_of(tables, table, reduced)
-        what = f"{kind.replace('_', ' ')} of {path!r}"
+        what = f"{noun_of(kind)} of {path!r}"
         self._what = what
         self.phase = choose_phase(chosen.phase, epochs, what)
         self._epochs = choose_epochs(chosen.epoch, epochs[self.phase], f"phase {self.phase!r} of the {what}")
@@ -332,7 +342,10 @@ class Recorded:
     @property
     def raw_words(self) -> str:
         """How many raw values there are, in words; nothing where there are none."""
-        return "" if self._table is None else f"{self._raw_count:,} raw rows of shape {_shape_of(self._raw_rows)}"
+        if self._table is None:
+            return ""
+        shape = _shape_of(self._raw_rows)
+        return f"{self._raw_count:,} raw rows of {'one number' if shape == '()' else f'shape {shape}'}"
 
     @property
     def statistic_names(self) -> tuple[str, ...]:
@@ -345,10 +358,10 @@ class Recorded:
         return f"{self.phase}, {_epochs(self._epochs)}; {self._said_steps()}"
 
     def _repr_html_(self) -> str:
-        return recorded_html(self.kind.replace("_", " "), self)
+        return recorded_html(noun_of(self.kind), self)
 
     def __repr__(self) -> str:
-        return f"Recorded {self.kind.replace('_', ' ')} of {self.summary}"
+        return f"Recorded {noun_of(self.kind)} of {self.summary}"
 
     # --- inside ---------------------------------------------------------------------------------
 
