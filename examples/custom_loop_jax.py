@@ -95,7 +95,7 @@ for group, values in zip(groups, state, strict=True):
         variable.assign(value)
 
 run = tt.open(RUN)
-print(run.sql("select epoch, count(*), avg(loss) from samples group by epoch order by epoch"))
+print(run.sql("select epoch, count(*), round(avg(loss), 3) from samples group by epoch order by epoch"))
 for path in run.gradients.paths:
     norm = run.gradients(path).statistics["norm"]
     print(f"gradient of {path}: {norm[0]:.3f} in the first step, {norm[-1]:.3f} in the last")

@@ -74,7 +74,9 @@ with recorder:
 
 run = tt.open(RUN)
 run.identify((x, y))
-print(run.sql("select epoch, count(distinct sample_id), avg(loss) from samples group by epoch order by epoch"))
+print(
+    run.sql("select epoch, count(distinct sample_id), round(avg(loss), 3) from samples group by epoch order by epoch")
+)
 for path in run.gradients.paths:
     norm = run.gradients(path).statistics["norm"]
     print(f"gradient of {path}: {norm[0]:.3f} in the first step, {norm[-1]:.3f} in the last")

@@ -183,7 +183,10 @@ class Recorded:
     @property
     def raw_words(self) -> str:
         """How many raw values there are, in words; nothing where there are none."""
-        return "" if self._table is None else f"{self._raw_count:,} raw rows of shape {_shape_of(self._raw_rows)}"
+        if self._table is None:
+            return ""
+        shape = _shape_of(self._raw_rows)
+        return f"{self._raw_count:,} raw rows of {'one number' if shape == '()' else f'shape {shape}'}"
 
     @property
     def statistic_names(self) -> tuple[str, ...]:
