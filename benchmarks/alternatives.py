@@ -36,7 +36,8 @@ EPOCHS, LAYER = 3, "features"
 ABOUT = """Written by `python benchmarks/alternatives.py --write`: what people use today to see inside a training,
 beside a Recorder that takes the same. Time of `fit` over that of plain `fit`, each ratio of two fits of one repetition,
 in turns in one process, with a model and callbacks that were warmed before; quartiles of "plain again" are the
-machine's noise. The second model and the hook keep values in memory, TensorBoard and the Recorder write them to the disk."""
+machine's noise. The second model and the hook keep values in memory, TensorBoard and the Recorder write them to the
+disk."""
 
 
 def network() -> Any:
