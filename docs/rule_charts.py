@@ -83,7 +83,7 @@ def _chart(panel: Panel) -> Spec:
     parts = list(dict.fromkeys(row["p"] for row in rows))
     bars = panel.mark == "bars"
     x: Spec = {"field": "x", "type": "nominal" if bars or named else "quantitative", "title": panel.x, "sort": None}
-    x["axis"] = {"grid": False, "labelAngle": 0 if _short(rows) else -30, "labelLimit": 110}
+    x["axis"] = {"grid": False, "labelAngle": -30 if (bars or named) and not _short(rows) else 0, "labelLimit": 110}
     if not bars and not named:
         x["scale"] = {"nice": False, "zero": False}
         whole = all(float(row["x"]).is_integer() for row in rows)
@@ -104,7 +104,7 @@ def _chart(panel: Panel) -> Spec:
         mark["point"] = {"size": 20}
     if len(parts) > 1:
         encoding["strokeDash"] = {"field": "p", "type": "nominal", "sort": parts, "title": None}
-        encoding["strokeDash"]["legend"] = {"symbolStrokeColor": _GREY}
+        encoding["strokeDash"]["legend"] = {"symbolStrokeColor": _GREY, "symbolStrokeWidth": 1.5}
     layers: list[Spec] = [{"data": {"values": rows}, "mark": mark, "encoding": encoding}]
     layers += _broken(panel, encoding)
     if panel.limit is not None:
@@ -164,10 +164,10 @@ def _scale(numbers: Array, bars: bool) -> Spec:
 def _ticks(numbers: Array, scale: Spec) -> Spec:
     if scale.get("type") == "log":
         low, high = int(np.floor(np.log10(numbers.min()))), int(np.ceil(np.log10(numbers.max())))
-        return {"format": ".1~g", "values": [10.0**each for each in range(low, high + 1, max(1, (high - low) // 5))]}
+        return {"format": ".4~g", "values": [10.0**each for each in range(low, high + 1, max(1, (high - low) // 5))]}
     if scale.get("type") == "symlog":
         most = int(np.floor(np.log10(np.abs(numbers).max())))
-        return {"format": ".1~g", "values": [sign * 10.0**each for sign in (-1, 1) for each in range(0, most + 1, 2)]}
+        return {"format": ".4~g", "values": [sign * 10.0**each for sign in (-1, 1) for each in range(0, most + 1, 2)]}
     return {"format": ".4~g", "tickCount": 5}
 
 

@@ -79,7 +79,6 @@ def picture(rule: str) -> dict[str, Any]:
         values = {run: quantity.of(seen) for run, seen in both.items()}
         lines = histograms(values) if quantity.mark == "steps" else values
         beside = Panel(quantity.x, quantity.y, lines, quantity.mark, quantity.threshold(rule))
-        RUNS.mkdir(exist_ok=True)
         (RUNS / f"{rule}.svg").write_text(svg(loss, beside), encoding="utf-8")
     found_by = ["tt.lint"] if linted(rule) else []
     if any(each.rule == rule for each in broken.watched):
@@ -118,6 +117,7 @@ def checked(rule: str) -> dict[str, Any]:
 def main() -> None:
     """Makes what is named, or all; each is kept as soon as it is there."""
     warnings.simplefilter("ignore")  # of Keras, about what is broken on purpose
+    RUNS.mkdir(exist_ok=True)
     kept: dict[str, Any] = json.loads(FINDINGS.read_text("utf-8")) if FINDINGS.exists() else {}
     kept = {"trainings": {}, "losses": {}} | kept
     named, failed = sys.argv[1:], list[str]()
