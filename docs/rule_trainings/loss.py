@@ -157,7 +157,7 @@ def no_gradient_through_loss(mended):
 
 def log_or_root_of_zero(mended):
     keras.utils.set_random_seed(3)
-    x, y = amounts()
+    x, _ = amounts()
     counts = np.abs(np.round(x))  # some are 0
     scaled = layers.Lambda(ops.log1p if mended else ops.log, output_shape=(4,), name="log")
     hidden = layers.Dense(16, activation="relu")
