@@ -47,7 +47,7 @@ def say(run):
     losses = run.sql("select avg(loss) from samples group by epoch order by epoch").fetchall()
     print(f"loss {losses[0][0]:.2f} in the first epoch, {losses[-1][0]:.2f} in the last")
     gradients = []
-    for path in run.paths("activations"):
+    for path in run.activations.paths:
         std = run.activations(path).statistics["std"][-1]
         gradients.append(run.gradients(f"{path}/kernel").statistics["norm"][-1])
         print(f"  {path}: outputs vary by {std:.4f}, gradient {gradients[-1]:.1e}")

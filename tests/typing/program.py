@@ -82,7 +82,7 @@ def pairs(folder: Path) -> None:
     if isinstance(evaluation, tt.Evaluation):
         metrics: Mapping[str, float] = evaluation.metrics
         print(evaluation, metrics["accuracy"], evaluation.per_class, evaluation.confusion, evaluation.to_dict())
-        print(evaluation.to_pandas("per_class").shape, evaluation.slices["right"].n, evaluation.loss, evaluation.task)
+        print(evaluation.to_pandas("per_class").shape, evaluation.slices["right"].num_samples, evaluation.loss, evaluation.task)
     hardest: tt.Samples = samples.hardest(5)
     part: tt.Samples = samples[hardest.positions] if hardest.positions is not None else samples[:5]
     print(
@@ -171,15 +171,15 @@ def read(run: tt.Run, folder: Path) -> None:
         run.tables,
         run.metadata,
         run.output_names,
-        run.sample_epochs(),
-        run.paths("weights"),
+        run.sample_epochs,
+        run.weights.paths,
     )
     samples: tt.Samples = run.samples(phase="train", epoch=-1)
     values: npt.NDArray[Any] = run.activations("hidden").values
     means: npt.NDArray[Any] = run.activations("hidden").statistics["mean"]
     norms: npt.NDArray[Any] = run.gradients("hidden/kernel").statistics["norm"]
     print(values.shape, means, norms, [(name, each.steps) for name, each in run.updates().items()])
-    print(run.activation_gradients(), run.weights(epoch=0), run.optimizer(), run.inputs(), run.tapped())
+    print(run.activation_gradients(), run.weights(epoch=0), run.optimizer_state(), run.inputs(), run.tapped())
     print(run.scalars().num_rows, run.epochs().num_rows, run.overhead().rows)
     rows: list[Any] = run.sql("select count(*) from samples where phase = $phase", phase="val").fetchall()
     print(rows, run.identify((x, y)), run.history(samples.ids[0]).num_rows)
@@ -187,7 +187,7 @@ def read(run: tt.Run, folder: Path) -> None:
     print(run.outliers("hidden").num_rows, run.reader.complete, run.duplicates().num_rows)
     print(run.overlap("train", "val").num_rows, run.verify())
     comparison: tt.Comparison = run.compare(tt.open(path), resamples=100)
-    print(comparison.metrics.num_rows, comparison.newly_wrong.num_rows, comparison.findings, len(comparison.to_json()))
+    print(comparison.metrics.num_rows, comparison.newly_wrong.num_rows, comparison.findings, len(comparison.to_dict()))
     files: tuple[str, ...] = run.export(folder / "tables")
     report: str = run.report(folder / "report.html", data=(x, y))
     pruned: tt.Pruned = tt.prune(path, keep_last=1, dry_run=True)
