@@ -82,7 +82,12 @@ def pairs(folder: Path) -> None:
     if isinstance(evaluation, tt.Evaluation):
         metrics: Mapping[str, float] = evaluation.metrics
         print(evaluation, metrics["accuracy"], evaluation.per_class, evaluation.confusion, evaluation.to_dict())
-        print(evaluation.to_pandas("per_class").shape, evaluation.slices["right"].num_samples, evaluation.loss, evaluation.task)
+        print(
+            evaluation.to_pandas("per_class").shape,
+            evaluation.slices["right"].num_samples,
+            evaluation.loss,
+            evaluation.task,
+        )
     hardest: tt.Samples = samples.hardest(5)
     part: tt.Samples = samples[hardest.positions] if hardest.positions is not None else samples[:5]
     print(
