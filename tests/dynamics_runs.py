@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import truetap as tt
-from truetap import columns
+from tests.made_rows import keys, put
 from truetap.about import About
 from truetap.run import Run
 from truetap.store import RunWriter
@@ -49,8 +49,7 @@ def write_run(path: Path, epochs: Sequence[Epoch], hint: Hint = SOFTMAX, phase: 
         for number, epoch in enumerate(epochs):
             for start in range(0, len(epoch.ids), batch):
                 part = slice(start, start + batch)
-                writer.write("samples", columns.record_batch(_columns(epoch, part, phase, number, step).items()))
-                writer.flush()  # no batch of two epochs
+                put(writer, "samples", _columns(epoch, part, phase, number, step))
                 step += 1
     return tt.open(path)
 
@@ -58,22 +57,13 @@ def write_run(path: Path, epochs: Sequence[Epoch], hint: Hint = SOFTMAX, phase: 
 def _columns(epoch: Epoch, part: slice, phase: str, number: int, step: int) -> dict[str, Any]:
     ids = np.asarray(epoch.ids)[part]
     count = len(ids)
-    found: dict[str, Any] = {
-        "phase": np.asarray([phase] * count, object),
-        "epoch": np.full(count, number, np.int32),
-        "step": np.full(count, step, np.int64),
-        "batch": np.full(count, step, np.int32),
+    found: dict[str, Any] = keys(phase, number, step, count) | {
         "position": np.arange(count, dtype=np.int32),
         "sample_id": ids,
         "fingerprint": ids if epoch.prints is None else np.asarray(epoch.prints)[part],
     }
     values = {"y_true": epoch.y_true, "y_pred": epoch.y_pred, "loss": epoch.loss}
     return found | {name: np.asarray(each)[part] for name, each in values.items() if each is not None}
-
-
-def softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def rows_by_id(table: Any) -> dict[Any, dict[str, Any]]:

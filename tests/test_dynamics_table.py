@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import truetap as tt
-from tests.dynamics_runs import SOFTMAX, Epoch, rows_by_id, softmax, write_run
+from tests.dynamics_runs import SOFTMAX, Epoch, rows_by_id, write_run
+from tests.made_rows import softmax
 from truetap.tasks import Hint
 
 HALF = [[0.5, 0.5]]

@@ -575,13 +575,21 @@ class Run:
                 tracking URI, such as "sqlite:///mlflow.db" or "http://localhost:5000".
             format: "parquet" (folders phase=…/epoch=…), "csv", "numpy", "tensorboard" (scalars, histograms, projector),
                 "mlflow" or "wandb" (an offline run). The last three need the extra of their name.
-            tables: Names as in `tables`, or patterns such as "activations.*"; None for all.
+            tables: Names as in `tables`, or patterns such as "activations.*"; None for all. The names that `identify`
+                gave stand in the rows; their own table is exported where it is named.
             phase: One phase; None for all.
-            epoch: A number, several, or None for all; negative ones count from the last.
-            options: Of the format; see `truetap.exporting.export`.
+            epoch: A number, several, or None for all; negative ones count from the last. A table that lacks one of them
+                gives those that it has.
+            options: Of the format:
+                parquet: compression, "zstd" by default.
+                csv: most_columns, how many columns a tensor may become: 1,024 by default.
+                numpy: npz, whether to write a .npz file for each part instead of .npy files.
+                tensorboard: points and layers, the most points and layers of the projector (10,000 and 8).
+                mlflow: experiment, its name ("truetap"); run_id, a run to write into; report, whether to log it.
+                wandb: project ("truetap"), name, report.
 
         Returns:
-            The files written; of "mlflow" their URIs, the run's own first.
+            The files written; of "mlflow" their URIs, "runs:/<run id>/…", the run's own first.
 
         Raises:
             NotRecordedError: There is no such table, phase or epoch.

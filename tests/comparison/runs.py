@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import truetap as tt
-from truetap import columns
+from tests.made_rows import keys, put, softmax
 from truetap.about import About
 from truetap.run import Run
 from truetap.store import RunWriter
@@ -64,28 +64,18 @@ def write_run(
                 for start in range(0, len(rows.prints), batch):
                     part = rows.order(np.arange(len(rows.prints))[start : start + batch])
                     found = {**_keys(part, phase, epoch, step), **part.values}
-                    writer.write("samples", columns.record_batch(found.items()))
-                    writer.flush()
+                    put(writer, "samples", found)
                     step += 1
     return tt.open(path)
 
 
 def _keys(rows: Rows, phase: str, epoch: int, step: int) -> dict[str, Any]:
     count = len(rows.prints)
-    return {
-        "phase": np.asarray([phase] * count, object),
-        "epoch": np.full(count, epoch, np.int32),
-        "step": np.full(count, step, np.int64),
-        "batch": np.full(count, step, np.int32),
+    return keys(phase, epoch, step, count) | {
         "position": np.arange(count, dtype=np.int32),
         "sample_id": rows.prints if rows.ids is None else np.asarray(rows.ids),
         "fingerprint": rows.prints,
     }
-
-
-def softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def classes(size: int, skill: float, seed: int, number: int = 4) -> Rows:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from tests.comparison.runs import SIGMOID, Rows, binary, classes, labels, numbers, sequences, softmax, write_run
+from tests.comparison.runs import SIGMOID, Rows, binary, classes, labels, numbers, sequences, write_run
+from tests.made_rows import softmax
 from truetap.comparison import Comparison, compare
 from truetap.errors import DataError, IdError
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import truetap as tt
+from tests.made_rows import keys
 from truetap import columns
 from truetap.about import About
 from truetap.run import Run
@@ -92,7 +93,7 @@ def _of_step(phase: str, epoch: int, step: int) -> Mapping[str, dict[str, Any]]:
     loss = rng.random(BATCH).astype(np.float32)
     if step == 1:
         loss[:2] = np.nan, np.inf
-    samples = _keys(phase, epoch, step, BATCH) | _identity(phase, step) | {
+    samples = keys(phase, epoch, step, BATCH, step % STEPS) | _identity(phase, step) | {
         "y_true/kind": true,
         "y_pred/kind": pred,
         "y_true/age": rng.random((BATCH, 1)),
@@ -102,7 +103,7 @@ def _of_step(phase: str, epoch: int, step: int) -> Mapping[str, dict[str, Any]]:
         "loss/age": np.nan_to_num(loss, posinf=9) / 2,
         "mask": rng.integers(0, 2, (BATCH, 2 + step % 2)).astype(np.uint8),
     }  # fmt: skip
-    scalars = _keys(phase, epoch, step, 1) | {
+    scalars = keys(phase, epoch, step, 1, step % STEPS) | {
         "samples": np.asarray([BATCH], np.int32),
         "loss": np.asarray([np.inf if step == 3 else np.nan if step == 1 else 1.0 / (step + 1)]),
         "loss_scale": pa.array([None if step % 2 else 2.0], pa.float64()),
@@ -111,12 +112,12 @@ def _of_step(phase: str, epoch: int, step: int) -> Mapping[str, dict[str, Any]]:
     }  # fmt: skip
     found: dict[str, dict[str, Any]] = {"samples": samples, "scalars": scalars}
     if phase == "train":
-        raw = _keys(phase, epoch, step, BATCH) | _identity(phase, step)
+        raw = keys(phase, epoch, step, BATCH, step % STEPS) | _identity(phase, step)
         found["inputs.x"] = raw | {"values": rng.random((BATCH, 6, 6, 1)).astype(np.float32)}
         found["activations.conv"] = raw | {"values": rng.normal(size=(BATCH, 2, 3)).astype(np.float32)}
         gradient = rng.normal(size=(1, 4, 2)).astype(np.float32)
         gradient[0, 0] = np.nan, np.inf
-        found["gradients.k"] = _keys(phase, epoch, step, 1) | {"values": gradient}
+        found["gradients.k"] = keys(phase, epoch, step, 1, step % STEPS) | {"values": gradient}
         found["activations"] = _statistics(epoch, step, rng)
     return found
 
@@ -130,7 +131,7 @@ def _statistics(epoch: int, step: int, rng: np.random.Generator) -> dict[str, An
         ("a_b", "min"): rng.normal(size=5).astype(np.float32),
         ("a_b", "own"): rng.normal(size=2).astype(np.float32),
     }
-    return _keys("train", epoch, step, len(found)) | {
+    return keys("train", epoch, step, len(found), step % STEPS) | {
         "path": np.asarray([path for path, _ in found], object),
         "statistic": np.asarray([name for _, name in found], object),
         "over": np.full(len(found), "batch", object),
@@ -149,15 +150,6 @@ def _of_epoch(epoch: int) -> dict[str, Any]:
         "epoch": np.full(3, epoch, np.int32),
         "name": np.asarray(names, object),
         "value": np.asarray([1.0 / (epoch + 1), 2.0, np.nan if epoch else 0.5]),
-    }
-
-
-def _keys(phase: str, epoch: int, step: int, rows: int) -> dict[str, Any]:
-    return {
-        "phase": np.full(rows, phase, object),
-        "epoch": np.full(rows, epoch, np.int32),
-        "step": np.full(rows, step, np.int64),
-        "batch": np.full(rows, step % STEPS, np.int32),
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import truetap as tt
-from truetap.agreement.result import Agreement, Finding, VariableDifference
+from truetap.agreement.result import Agreement, Difference, VariableDifference
 
 Trained = tuple[Path, Any]
 
@@ -116,7 +116,7 @@ def test_comparisons(trained: Trained) -> None:
 @pytest.mark.parametrize("agrees", [True, False])
 def test_agreements(agrees: bool) -> None:
     difference = VariableDifference("dense/<b>", True, 1.0, 2.0, 0.5, 0.25, agrees)
-    reasons = () if agrees else (Finding("broadcast", "The loop <i>averages</i>."),)
+    reasons = () if agrees else (Difference("broadcast", "The loop <i>averages</i>."),)
     page = shown(Agreement(agrees, reasons, 0.5, None if agrees else 0.75, (difference,), ("A note.",)))
     words = "".join(page.itertext())
     assert ("does what fit does" in words) is agrees

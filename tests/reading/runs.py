@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 import truetap as tt
-from truetap import columns
+from tests import made_rows
+from tests.made_rows import put
 from truetap.about import About
 from truetap.fingerprint import fingerprint
 from truetap.run import Run
@@ -53,20 +54,9 @@ def inputs(seed: int, rows: int = SAMPLES) -> Array:
     return np.random.default_rng(seed).random((rows, 4), np.float32)
 
 
-def write(writer: RunWriter, table: str, values: dict[str, Any]) -> None:
-    """A commit of its own."""
-    writer.write(table, columns.record_batch(values.items()))
-    writer.flush()
-
-
 def keys(row: dict[str, Any], count: int) -> dict[str, Array]:
     """The key columns of `count` rows of a step."""
-    return {
-        "phase": np.asarray([row["phase"]] * count, object),
-        "epoch": np.full(count, row["epoch"], np.int32),
-        "step": np.full(count, row["step"], np.int64),
-        "batch": np.full(count, row["batch"], np.int32),
-    }
+    return made_rows.keys(row["phase"], row["epoch"], row["step"], count, row["batch"])
 
 
 def sample_columns(row: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +114,7 @@ def write_samples(made: Made, writer: RunWriter, epochs: int = 3) -> None:
             first = sum(row["phase"] == phase for row in made.rows)
             for row in steps(made, phase, epoch, first, rng):
                 made.rows.append(row)
-                write(writer, "samples", sample_columns(row))
+                put(writer, "samples", sample_columns(row))
 
 
 def make(path: Path, epochs: int = 3, **options: Any) -> Made:

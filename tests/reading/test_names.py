@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import truetap as tt
+from tests.made_rows import put
 from truetap.fingerprint import fingerprint
 from truetap.store import RunWriter
 
-from .runs import SAMPLES, Made, about, begin, make, sample_columns, steps, write, write_samples
+from .runs import SAMPLES, Made, about, begin, make, sample_columns, steps, write_samples
 
 KEYS = ("phase", "epoch", "step", "batch")
 FILES = [f"img/{row}.png" for row in range(SAMPLES)]
@@ -58,9 +59,9 @@ def test_names_of_the_rows_of_raw_values(tmp_path: Path) -> None:
     with RunWriter(made.path, metadata=about() | tensors) as writer:
         for row in steps(made, "train", 0, 0, np.random.default_rng(0)):
             made.rows.append(row)
-            write(writer, "samples", sample_columns(row))
+            put(writer, "samples", sample_columns(row))
             taken = {name: sample_columns(row)[name] for name in (*KEYS, "position", "sample_id", "fingerprint")}
-            write(writer, "activations.conv", taken | {"values": row["y_pred"]})
+            put(writer, "activations.conv", taken | {"values": row["y_pred"]})
     run = made.run
     run.identify(made.x["train"], ids=FILES)
     found = run.activations("conv")
@@ -176,7 +177,7 @@ def test_ids_that_were_recorded(tmp_path: Path) -> None:
             for row in steps(made, "train", epoch, 3 * epoch, np.random.default_rng(epoch)):
                 made.rows.append(row)
                 ids = np.asarray([FILES[which] for which in row["which"]], object)
-                write(writer, "samples", sample_columns(row) | {"sample_id": ids})
+                put(writer, "samples", sample_columns(row) | {"sample_id": ids})
     run = made.run
     assert run.samples().ids.tolist() == [FILES[row] for row in made.of("which")]
     assert run.history("img/5.png").num_rows == 2
@@ -196,10 +197,10 @@ def test_sessions_with_and_without_ids(tmp_path: Path) -> None:
     made = begin(tmp_path / "run")
     with RunWriter(made.path, metadata=about()) as writer:
         for row in steps(made, "train", 0, 0, np.random.default_rng(0)):
-            write(writer, "samples", sample_columns(row))
+            put(writer, "samples", sample_columns(row))
         for row in steps(made, "train", 1, 3, np.random.default_rng(1)):
             ids = np.asarray([FILES[which] for which in row["which"]], object)
-            write(writer, "samples", sample_columns(row) | {"sample_id": ids})
+            put(writer, "samples", sample_columns(row) | {"sample_id": ids})
     ids = made.run.samples().ids
     assert all(item.startswith("fingerprint:") for item in ids[:SAMPLES])
     assert set(ids[SAMPLES:]) == set(FILES)

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 
 import truetap as tt
+from tests.made_rows import put
 from truetap.run import Run
 from truetap.store import RunWriter
 
-from .runs import Array, keys, write
+from .runs import Array, keys
 
 HOSTILE = 'enc/"odd"; drop table samples; --/ünïcode 汉字'
 TENSORS = {
@@ -74,8 +75,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                         "sample_id": ids,
                         "fingerprint": ids,
                     }
-                    write(writer, "activations.conv", samples | {"values": raw(phase, step)})
-                    write(writer, "activations.odd", samples | {"values": raw(phase, step)[:, 0, 0]})
+                    put(writer, "activations.conv", samples | {"values": raw(phase, step)})
+                    put(writer, "activations.odd", samples | {"values": raw(phase, step)[:, 0, 0]})
                     entries: list[tuple[str, str, str, Any]] = [
                         ("encoder/conv#1", "mean", "batch", raw(phase, step).mean()),
                         ("encoder/conv#1", "std", "batch", raw(phase, step).std(axis=0)),
@@ -85,7 +86,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                     writer.write("activations", long_rows(where, entries))
                     writer.flush()
                     if phase == "train":
-                        write(writer, "gradients.kernel", keys(where, 1) | {"values": np.stack([kernel(step)])})
+                        put(writer, "gradients.kernel", keys(where, 1) | {"values": np.stack([kernel(step)])})
                         writer.write("weights", long_rows(where, [("conv1/kernel", "norm", "batch", step / 2)]))
                         writer.flush()
     return tt.open(path)
@@ -233,14 +234,14 @@ def test_values_of_one_step_are_mapped(run: Run) -> None:
 def test_half_precision_in_sql(tmp_path: Path) -> None:
     with RunWriter(tmp_path / "run") as writer:
         values = {"values": np.ones((2, 3), np.float16), "scale": np.full(2, 0.5, np.float16)}
-        write(writer, "activations.half", keys(at("train", 0, 0), 2) | values)
+        put(writer, "activations.half", keys(at("train", 0, 0), 2) | values)
     found = tt.open(tmp_path / "run").sql('select "values"[2], scale from "activations.half"').fetchall()
     assert found == [(1.0, 0.5)] * 2
 
 
 def test_a_table_that_the_manifest_says_nothing_of_goes_by_its_name(tmp_path: Path) -> None:
     with RunWriter(tmp_path / "run", metadata={"tensors": "nonsense"}) as writer:
-        write(writer, "weights.out.kernel", keys(at("train", 0, 0), 1) | {"values": np.ones((1, 2, 3), np.float32)})
+        put(writer, "weights.out.kernel", keys(at("train", 0, 0), 1) | {"values": np.ones((1, 2, 3), np.float32)})
     assert tt.open(tmp_path / "run").weights("out.kernel").values.shape == (1, 2, 3)
 
 
@@ -251,7 +252,7 @@ def test_shapes_that_change(tmp_path: Path) -> None:
         for step, length in enumerate([2, 3, 4]):
             where = keys(at("train", 0, step), 2)
             ids = {"position": np.arange(2, dtype=np.int32), "sample_id": np.arange(2), "fingerprint": np.arange(2)}
-            write(writer, "activations.seq", where | ids | {"values": np.full((2, length), step, np.float32)})
+            put(writer, "activations.seq", where | ids | {"values": np.full((2, length), step, np.float32)})
             writer.write(
                 "activations",
                 long_rows(at("train", 0, step), [("seq", "mean", "batch", np.full(length, 1.0))]),

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import truetap as tt
+from tests.made_rows import put
 from truetap.store import RunWriter
 
-from .runs import CLASSES, SAMPLES, Made, about, begin, keys, make, sample_columns, steps, write, write_samples
+from .runs import CLASSES, SAMPLES, Made, about, begin, keys, make, sample_columns, steps, write_samples
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +56,10 @@ def test_the_only_phase_is_meant_and_of_several_without_train_none(tmp_path: Pat
     with RunWriter(made.path, metadata=about()) as writer:
         for phase in ("val", "test")[:1]:
             for row in steps(made, phase, 0, 0, np.random.default_rng(0)):
-                write(writer, "samples", sample_columns(row))
+                put(writer, "samples", sample_columns(row))
         assert len(made.run.samples()) == 12
         for row in steps(made, "val", 0, 0, np.random.default_rng(0)):
-            write(writer, "samples", sample_columns(row | {"phase": "test"}))
+            put(writer, "samples", sample_columns(row | {"phase": "test"}))
     with pytest.raises(tt.StoreError, match=r"no phase\. Expected: phase= one of 'val', 'test'"):
         made.run.samples()
 
@@ -95,9 +96,9 @@ def test_a_sample_twice_in_an_epoch_is_one(tmp_path: Path) -> None:
     with RunWriter(made.path, metadata=about()) as writer:
         for epoch in range(2):
             for row in steps(made, "train", epoch, 3 * epoch, np.random.default_rng(0)):  # the same order each time
-                write(writer, "samples", sample_columns(row))
+                put(writer, "samples", sample_columns(row))
                 if epoch == 1 and row["batch"] == 2:
-                    write(writer, "samples", sample_columns(row | {"step": 6, "batch": 3}))
+                    put(writer, "samples", sample_columns(row | {"step": 6, "batch": 3}))
     samples = made.run.samples()
     assert len(samples.seen.duplicates) == 4
     assert samples.seen.repeated_steps == ((6, 5),)
@@ -111,10 +112,10 @@ def test_sessions_with_and_without_weights(tmp_path: Path) -> None:
     weight = np.arange(8, dtype=np.float32)
     with RunWriter(made.path, metadata=about()) as writer:
         for row in steps(made, "train", 0, 0, rng):
-            write(writer, "samples", sample_columns(row))
+            put(writer, "samples", sample_columns(row))
         for row in steps(made, "train", 1, 3, rng):
             extra = {"sample_weight": weight[: len(row["prints"])], "flag": np.ones(len(row["prints"]), np.int8)}
-            write(writer, "samples", sample_columns(row) | {"sample_weight": extra["sample_weight"]})
+            put(writer, "samples", sample_columns(row) | {"sample_weight": extra["sample_weight"]})
     samples = made.run.samples()
     expected = np.r_[np.full(SAMPLES, np.nan), weight, weight, weight[:4]]
     np.testing.assert_array_equal(samples.sample_weight, expected)
@@ -130,7 +131,7 @@ def test_a_column_that_can_not_be_filled_is_refused(tmp_path: Path) -> None:
         for epoch in range(2):
             for row in steps(made, "train", epoch, 3 * epoch, rng):
                 values = sample_columns(row)
-                write(writer, "samples", values if epoch else {n: v for n, v in values.items() if n != "y_true"})
+                put(writer, "samples", values if epoch else {n: v for n, v in values.items() if n != "y_true"})
     with pytest.raises(tt.StoreError, match="no column 'y_true'"):
         made.run.samples()
     assert len(made.run.samples(epoch=1).y_true) == SAMPLES
@@ -146,7 +147,7 @@ def test_several_outputs(tmp_path: Path) -> None:
                 values = sample_columns(row)
                 plain = {name: value for name, value in values.items() if not name.startswith("y_")}
                 ages = np.arange(len(row["prints"]), dtype=np.float32)[:, None]
-                write(
+                put(
                     writer,
                     "samples",
                     plain
@@ -198,7 +199,7 @@ def test_a_phase_without_labels(tmp_path: Path) -> None:
     with RunWriter(made.path, metadata=about()) as writer:
         for row in steps(made, "train", 0, 0, np.random.default_rng(0)):
             values = sample_columns(row | {"phase": "predict"})
-            write(writer, "samples", {n: v for n, v in values.items() if n not in ("y_true", "loss")})
+            put(writer, "samples", {n: v for n, v in values.items() if n not in ("y_true", "loss")})
     samples = made.run.samples()
     assert samples.y_true is None
     assert samples.loss is None
@@ -209,7 +210,7 @@ def test_a_phase_without_labels(tmp_path: Path) -> None:
 def test_a_run_without_samples(tmp_path: Path, tables: list[str]) -> None:
     with RunWriter(tmp_path / "run") as writer:
         for table in tables:
-            write(writer, table, keys({"phase": "train", "epoch": 0, "step": 0, "batch": 0}, 1) | {"loss": np.ones(1)})
+            put(writer, table, keys({"phase": "train", "epoch": 0, "step": 0, "batch": 0}, 1) | {"loss": np.ones(1)})
     run = tt.open(tmp_path / "run")
     with pytest.raises(tt.StoreError, match=r"holds no samples\. Received: tables \["):
         run.samples()

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import truetap as tt
+from tests.made_rows import put
 from truetap.store import RunWriter
 
-from .runs import CLASSES, SAMPLES, Made, about, begin, keys, make, sample_columns, steps, write, write_samples
+from .runs import CLASSES, SAMPLES, Made, about, begin, keys, make, sample_columns, steps, write_samples
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +39,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
                 first = sum(row["phase"] == phase for row in made.rows)
                 for row in steps(made, phase, 2, first, rng):
                     made.rows.append(row)
-                    write(writer, "samples", sample_columns(row))
+                    put(writer, "samples", sample_columns(row))
     parquet = sorted(path.suffix for path in (made.path / "samples").rglob("*.*") if path.suffix != ".log")
     assert set(parquet) == {"arrow": {".arrow"}, "parquet": {".parquet"}, "both": {".arrow", ".parquet"}}[request.param]
     return made
@@ -147,10 +148,8 @@ def test_curves(tmp_path: Path) -> None:
                 "loss": np.asarray([4.0 - step]),
                 "running/loss": np.asarray([np.mean([4.0 - s for s in range(step + 1)])]),
             }
-            write(
-                writer, "scalars", keys(at("train", step // 2, step), 1) | {"samples": np.asarray([8], np.int32)} | own
-            )
-        write(writer, "scalars", keys(at("val", 0, 0), 1) | {"samples": np.asarray([8], np.int32), "loss": np.ones(1)})
+            put(writer, "scalars", keys(at("train", step // 2, step), 1) | {"samples": np.asarray([8], np.int32)} | own)
+        put(writer, "scalars", keys(at("val", 0, 0), 1) | {"samples": np.asarray([8], np.int32), "loss": np.ones(1)})
         for epoch in range(2):
             names = ["loss", "val_loss"] if epoch else ["loss"]
             columns = {
@@ -159,10 +158,10 @@ def test_curves(tmp_path: Path) -> None:
                 "name": np.asarray(names, object),
                 "value": np.arange(len(names)) + epoch / 2,
             }
-            write(writer, "epochs", columns)
+            put(writer, "epochs", columns)
             counts = {"steps": 2, "rows": 10, "bytes": 4000, "dropped": epoch, "queue_peak_bytes": 7 + epoch}
             seconds = {"seconds_in_training_thread": 0.5, "seconds_in_writer": 0.25, "seconds_waiting": 0.125}
-            write(
+            put(
                 writer,
                 "overhead",
                 {"phase": np.asarray(["train"], object), "epoch": np.asarray([epoch], np.int32)}
@@ -237,13 +236,13 @@ def test_reading_while_a_thread_writes(tmp_path: Path) -> None:
     writer = RunWriter(made.path, metadata=about())
     rng = np.random.default_rng(0)
     rows = [row for epoch in range(20) for row in steps(made, "train", epoch, 3 * epoch, rng)]
-    write(writer, "samples", sample_columns(rows[0]))
+    put(writer, "samples", sample_columns(rows[0]))
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
             for row in rows[1:]:
-                write(writer, "samples", sample_columns(row))
+                put(writer, "samples", sample_columns(row))
             writer.close(compact=True)
         except BaseException as error:
             failed.append(error)

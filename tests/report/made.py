@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 import truetap as tt
-from truetap import columns
+from tests.made_rows import keys as row_keys
+from tests.made_rows import put
 from truetap.about import About
 from truetap.report.content import Chart, Confusion, Content, Section, Table
 from truetap.run import Run
@@ -77,52 +78,38 @@ def write(
         for phase, passes in epochs.items():
             for epoch, pairs in enumerate(passes):
                 count = len(pairs.names)
-                keys = {**_keys(phase, epoch, step, count), "position": np.arange(count, dtype=np.int32)}
+                keys = {**row_keys(phase, epoch, step, count), "position": np.arange(count, dtype=np.int32)}
                 ids = np.asarray(pairs.names)
                 prints = ids if ids.dtype.kind == "i" else np.arange(count) + 7
                 known = {"sample_id": ids, "fingerprint": prints}
                 values = {"y_true": pairs.y_true, "y_pred": pairs.y_pred, "loss": pairs.loss}
-                _put(writer, "samples", {**keys, **known, **values})
+                put(writer, "samples", {**keys, **known, **values})
                 if epoch == 0 and inputs is not None and phase in inputs:
-                    _put(writer, "inputs.x", {**keys, **known, "values": inputs[phase]})
+                    put(writer, "inputs.x", {**keys, **known, "values": inputs[phase]})
                 step += 1
         for table, paths in (long or {}).items():
             for name, numbers in paths.items():
                 for at, value in enumerate(numbers.tolist()):
-                    _put(writer, table, {**_keys("train", 0, at, 1), **_statistic(name, value)})
+                    put(writer, table, {**row_keys("train", 0, at, 1), **_statistic(name, value)})
         for epoch, row in enumerate(metrics or []):
             for name, value in row.items():
                 keys = {"phase": np.asarray(["train"], object), "epoch": np.asarray([epoch], np.int32)}
-                _put(writer, "epochs", {**keys, "name": np.asarray([name], object), "value": np.asarray([value])})
+                put(writer, "epochs", {**keys, "name": np.asarray([name], object), "value": np.asarray([value])})
     return tt.open(path)
 
 
 def scalars(path: Path, loss: Array, running: Array, rate: Array) -> Run:
     """A run of steps alone."""
     with RunWriter(path, metadata={"collect": About().to_json()}) as writer:
-        keys = {**_keys("train", 0, 0, len(loss)), "step": np.arange(len(loss))}
+        keys = {**row_keys("train", 0, 0, len(loss)), "step": np.arange(len(loss))}
         values = {"loss": loss, "learning_rate": rate, "running/loss": running}
-        _put(writer, "scalars", {**keys, "samples": np.full(len(loss), 8, np.int32), **values})
+        put(writer, "scalars", {**keys, "samples": np.full(len(loss), 8, np.int32), **values})
     return tt.open(path)
-
-
-def _keys(phase: str, epoch: int, step: int, count: int) -> dict[str, Array]:
-    return {
-        "phase": np.asarray([phase] * count, object),
-        "epoch": np.full(count, epoch, np.int32),
-        "step": np.full(count, step, np.int64),
-        "batch": np.full(count, step, np.int32),
-    }
 
 
 def _statistic(path: str, value: float) -> dict[str, Array]:
     names = {"path": path, "statistic": "norm", "over": "batch"}
     return {**{key: np.asarray([each], object) for key, each in names.items()}, "value": np.asarray([value])}
-
-
-def _put(writer: RunWriter, table: str, values: dict[str, Any]) -> None:
-    writer.write(table, columns.record_batch({name: np.asarray(each) for name, each in values.items()}.items()))
-    writer.flush()
 
 
 # --- what a report's content holds ---------------------------------------------------------------------

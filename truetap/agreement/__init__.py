@@ -5,6 +5,6 @@ Both run on one batch from the same state. Where they differ, known mistakes are
 """
 
 from truetap.agreement.compare import compare_with_fit
-from truetap.agreement.result import Agreement, Finding, VariableDifference
+from truetap.agreement.result import Agreement, Difference, VariableDifference
 
-__all__ = ["Agreement", "Finding", "VariableDifference", "compare_with_fit"]
+__all__ = ["Agreement", "Difference", "VariableDifference", "compare_with_fit"]

@@ -14,7 +14,7 @@ import keras
 from truetap.agreement.batch import read_batch, rows_of
 from truetap.agreement.closeness import tolerance_of
 from truetap.agreement.explain import Explained, Search
-from truetap.agreement.findings import Comparison, differences, notes, of_reasons, of_state, of_variables
+from truetap.agreement.findings import BothSteps, differences, notes, of_reasons, of_state, of_variables
 from truetap.agreement.outcome import Values, run_fit, run_keras, run_loop
 from truetap.agreement.result import Agreement
 from truetap.agreement.simulation import Simulation
@@ -119,7 +119,7 @@ def _compared(
     simulation = Simulation(model, batch, before, steps)
     updates = Updates(model, simulation, start, fit, loop, tolerance)
     gradients = simulation.gradients(Variant())
-    it = Comparison(
+    it = BothSteps(
         model=model,
         simulation=simulation,
         updates=updates,
@@ -149,7 +149,7 @@ def _is_own_step(model: Any, loop_step: Callable[..., Any]) -> bool:
     return is_train_step(model, loop_step) and own is not keras.Model.train_step
 
 
-def _explained(it: Comparison) -> Explained | None:
+def _explained(it: BothSteps) -> Explained | None:
     """What explains the loop; None if the model's step or loss isn't one that mistakes can be made in."""
     assert it.fit.loss is not None
     same = it.tolerance.same_loss(it.fit.loss, it.simulation.loss(Variant()))

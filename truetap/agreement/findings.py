@@ -11,11 +11,11 @@ import numpy as np
 from truetap.agreement.closeness import Tolerance, norm, ratio
 from truetap.agreement.explain import Explained, Explanation
 from truetap.agreement.outcome import Outcome, Values
-from truetap.agreement.result import Finding, VariableDifference
+from truetap.agreement.result import Difference, VariableDifference
 from truetap.agreement.simulation import Gradients, Simulation
 from truetap.agreement.updates import Updates
 
-__all__ = ["Comparison", "differences", "notes", "of_reasons", "of_state", "of_variables"]
+__all__ = ["BothSteps", "differences", "notes", "of_reasons", "of_state", "of_variables"]
 
 _NAMED = 5  # variables in a sentence
 _NONE = "None of the known reasons, alone or three together, explains it."
@@ -24,7 +24,7 @@ _NOT_TRIED = "The model computes its step or its loss in a way of its own, so th
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BothSteps:
     """Both steps, and what is known of them.
 
     Attributes:
@@ -54,13 +54,13 @@ class Comparison:
     same_update: bool
 
 
-def of_reasons(it: Comparison, explained: Explained | None) -> list[Finding]:
+def of_reasons(it: BothSteps, explained: Explained | None) -> list[Difference]:
     """The mistakes that give the loop's numbers, and what none gives."""
     if explained is None:
         return [_open(it, _NOT_TRIED, loss=not it.same_loss, update=not it.same_update)]
     if explained.together is not None:
         return _of(it, explained.together, "")
-    found: list[Finding] = []
+    found: list[Difference] = []
     if not it.same_loss and explained.of_loss is not None:
         found += _of(it, explained.of_loss, "Only in the loss that it reports: ")
     stuck = it.updates.none_at_all
@@ -72,7 +72,7 @@ def of_reasons(it: Comparison, explained: Explained | None) -> list[Finding]:
     return found + ([_open(it, why, loss=loss, update=update)] if loss or update else [])
 
 
-def _of(it: Comparison, explanation: Explanation, where: str) -> list[Finding]:
+def _of(it: BothSteps, explanation: Explanation, where: str) -> list[Difference]:
     numbers = {"fit": it.fit.loss or 0.0, "with_all": explanation.loss}
     if it.loop.loss is not None:
         numbers["loop"] = it.loop.loss
@@ -80,7 +80,7 @@ def _of(it: Comparison, explanation: Explanation, where: str) -> list[Finding]:
     for reason in explanation.combination.reasons:
         alone = it.simulation.loss(reason.variant)
         said = f" This alone makes the loss {alone:.6g} in the place of {it.fit.loss:.6g}."
-        found.append(Finding(reason.rule, where + reason.text + said, numbers | {"alone": alone}))
+        found.append(Difference(reason.rule, where + reason.text + said, numbers | {"alone": alone}))
     factor = explanation.factor
     if factor is not None:
         data = "" if factor.of_all or not it.simulation.extras else " on the data"
@@ -90,14 +90,14 @@ def _of(it: Comparison, explanation: Explanation, where: str) -> list[Finding]:
             "or what the reduction of the compiled loss says; compute the loss by model.compute_loss, or divide by "
             "the same number."
         )
-        found.append(Finding("scale", where + text, numbers | {"factor": factor.value}))
+        found.append(Difference("scale", where + text, numbers | {"factor": factor.value}))
     for each in explanation.otherwise:
         extra = {} if each.factor is None else {"factor": each.factor}
-        found.append(Finding(each.rule, each.text, numbers | extra))
+        found.append(Difference(each.rule, each.text, numbers | extra))
     return found
 
 
-def _open(it: Comparison, why: str, *, loss: bool, update: bool) -> Finding:
+def _open(it: BothSteps, why: str, *, loss: bool, update: bool) -> Difference:
     parts, numbers = [], {}
     if loss and it.loop.loss is not None and it.fit.loss is not None:
         numbers = {"fit": it.fit.loss, "loop": it.loop.loss}
@@ -111,10 +111,10 @@ def _open(it: Comparison, why: str, *, loss: bool, update: bool) -> Finding:
         parts.append(f"the weights change otherwise, by {across:.3g} where fit's whole change is {size:.3g}")
     if it.simulation.mode_matters:
         why += " If the model draws random numbers (dropout), a loop that draws others has another loss."
-    return Finding("unexplained", f"{' and '.join(parts)[:1].upper()}{' and '.join(parts)[1:]}. {why}", numbers)
+    return Difference("unexplained", f"{' and '.join(parts)[:1].upper()}{' and '.join(parts)[1:]}. {why}", numbers)
 
 
-def of_variables(it: Comparison, explained: Explained | None) -> list[Finding]:
+def of_variables(it: BothSteps, explained: Explained | None) -> list[Difference]:
     """Variables that only one of both changes, and updates made several times."""
     why = None if explained is None else explained.together or explained.of_update
     gradients = it.gradients if why is None else it.simulation.gradients(why.combination.variant)
@@ -122,14 +122,14 @@ def of_variables(it: Comparison, explained: Explained | None) -> list[Finding]:
     trainable = it.model.trainable_variables
     if it.updates.none_at_all:
         text = "The loop changes no weight. Apply the gradients, and on JAX return the new state."
-        found.append(Finding("no_update", text, {"variables": len(trainable)}))
+        found.append(Difference("no_update", text, {"variables": len(trainable)}))
     elif it.updates.untouched:
         still = [trainable[at].path for at in it.updates.untouched if gradients[at].any()]
         text = (
             f"The loop doesn't train {_named(still)}, which fit does. Differentiate by and apply to "
             "model.trainable_variables."
         )
-        found += [Finding("not_trained", text, {"variables": len(still)})] if still else []
+        found += [Difference("not_trained", text, {"variables": len(still)})] if still else []
     frozen = [
         variable.path
         for variable, start, fit, loop in _others(it)
@@ -137,16 +137,16 @@ def of_variables(it: Comparison, explained: Explained | None) -> list[Finding]:
     ]
     if frozen:
         text = f"The loop changes {_named(frozen)}, which fit leaves alone. Update model.trainable_variables only."
-        found.append(Finding("frozen", text, {"variables": len(frozen)}))
+        found.append(Difference("frozen", text, {"variables": len(frozen)}))
     times = it.loop.after.iterations - it.before.iterations
     expected = it.fit.after.iterations - it.before.iterations
     if times > expected:
         text = f"The loop's step updates {times} times by model.optimizer, fit {expected} time. Apply gradients once."
-        found.append(Finding("iterations", text, {"loop": times, "fit": expected}))
+        found.append(Difference("iterations", text, {"loop": times, "fit": expected}))
     return found
 
 
-def of_state(it: Comparison, *, inference: bool) -> list[Finding]:
+def of_state(it: BothSteps, *, inference: bool) -> list[Difference]:
     """Moving statistics and seeds; `inference` says that the loop was already found to run in inference mode."""
     moved = [each for each in _others(it) if not np.array_equal(each[2], each[1])]
     still = [each[0].path for each in moved if np.array_equal(each[3], each[1])]
@@ -156,7 +156,7 @@ def of_state(it: Comparison, *, inference: bool) -> list[Finding]:
             "stay as they were, dropout draws the same numbers again. Call model(x, training=True); on JAX return "
             "the non_trainable_variables that stateless_call gave."
         )
-        return [Finding("state_not_kept", text, {"variables": len(still)})]
+        return [Difference("state_not_kept", text, {"variables": len(still)})]
     floats = [each for each in moved if not _is_integer(each[0]) and each[0].path not in still]
     wrong = [
         each for each in floats if not it.tolerance.same(each[3] - each[1], each[2] - each[1], 1e-6 * norm(each[1]))
@@ -168,10 +168,10 @@ def of_state(it: Comparison, *, inference: bool) -> list[Finding]:
         f"The loop changes {_named([each[0].path for each in wrong])} {factor:.4g} times as far as fit. Between 1 and "
         "2 it is a second forward pass in training mode: call the model once per step."
     )
-    return [Finding("state", text, {"factor": factor, "variables": len(wrong)})]
+    return [Difference("state", text, {"factor": factor, "variables": len(wrong)})]
 
 
-def differences(it: Comparison) -> tuple[VariableDifference, ...]:
+def differences(it: BothSteps) -> tuple[VariableDifference, ...]:
     """Every variable of the model, side by side."""
     noise = it.updates.noise(it.gradients)
     found = []
@@ -197,7 +197,7 @@ def differences(it: Comparison) -> tuple[VariableDifference, ...]:
     return tuple(found)
 
 
-def notes(it: Comparison) -> tuple[str, ...]:
+def notes(it: BothSteps) -> tuple[str, ...]:
     """What this batch or this loop doesn't let one see."""
     found = []
     if it.loop.loss is None:
@@ -212,12 +212,12 @@ def notes(it: Comparison) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _trainable(it: Comparison) -> list[tuple[Any, ...]]:
+def _trainable(it: BothSteps) -> list[tuple[Any, ...]]:
     values = (it.before.trainable, it.fit.after.trainable, it.loop.after.trainable)
     return list(zip(it.model.trainable_variables, *values, strict=True))
 
 
-def _others(it: Comparison) -> list[tuple[Any, ...]]:
+def _others(it: BothSteps) -> list[tuple[Any, ...]]:
     values = (it.before.other, it.fit.after.other, it.loop.after.other)
     return list(zip(it.model.non_trainable_variables, *values, strict=True))
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from truetap.errors import LossError
 from truetap.notebook.objects import agreement_html
 
-__all__ = ["Agreement", "Finding", "VariableDifference"]
+__all__ = ["Agreement", "Difference", "VariableDifference"]
 
 _SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Difference:
     """One reason for which the loop differs from `fit`.
 
     Attributes:
@@ -68,7 +68,7 @@ class Agreement:
     """
 
     agrees: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[Difference, ...]
     loss_fit: float
     loss_loop: float | None
     updates: tuple[VariableDifference, ...]

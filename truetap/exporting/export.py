@@ -51,38 +51,7 @@ def export(
     epoch: Epochs = None,
     **options: Any,
 ) -> tuple[str, ...]:
-    """Writes what was recorded for another tool; after the training, or while it runs.
-
-    Of a run that is being written, what is committed by now is exported. A file or folder appears under its name when
-    it is whole; one that exists is never touched: an export into a folder that holds anything is refused.
-
-    Args:
-        run: The run.
-        path: A folder that doesn't exist or is empty. Of "csv" also a file "….csv", for one table. Of "mlflow" the
-            tracking URI, such as "sqlite:///mlflow.db" or "http://localhost:5000".
-        format: One of `FORMATS`.
-        tables: Names of tables as in `run.tables`, or patterns such as "activations.*"; None for all. The names that
-            `run.identify` gave stand in the rows; their own table is exported where it is named.
-        phase: One phase; None for all.
-        epoch: A number, several, or None for all. Negative ones count from the last that is recorded. A table that
-            lacks one of them gives those that it has.
-        options: Of the format:
-            parquet: compression, "zstd" by default.
-            csv: most_columns, how many columns a tensor may become: 1,024 by default.
-            numpy: npz, whether to write a .npz file for each part instead of .npy files.
-            tensorboard: points and layers, the most points and layers of the projector (10,000 and 8).
-            mlflow: experiment, its name ("truetap"); run_id, a run to write into; report, whether to log the report.
-            wandb: project ("truetap"), name, report.
-
-    Returns:
-        The files written; of "mlflow" their URIs, "runs:/<run id>/…", the run's own first.
-
-    Raises:
-        NotRecordedError: There is no such table, phase or epoch; near names are listed.
-        RunExistsError: The target exists.
-        DamagedRunError: Committed rows are lost, or not what was written.
-        StoreError: There is no such format or option, the format can't hold the values, or they can't be written.
-        TruetapError: The format's package isn't installed.
+    """See `Run.export`.
 
     Example:
         >>> from truetap.exporting import export
