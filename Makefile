@@ -16,6 +16,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check truetap tests benchmarks examples docs
 	$(BIN)/ruff format --check truetap tests benchmarks examples docs
 	$(BIN)/mypy
+	cd tests/typing && $(abspath $(BIN))/mypy --strict --config-file= --cache-dir=$(abspath $(VENV))/.mypy_cache program.py
 	PATH="$(abspath $(BIN)):$$PATH" pyright
 
 docs: $(VENV)/.docs
