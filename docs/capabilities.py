@@ -2,8 +2,8 @@
 
 Each file of docs/capabilities/ is one run, written by the plugin tests/capabilities.py; nothing is added by hand:
 
-    KERAS_BACKEND=jax python -m pytest -p tests.capabilities --capabilities=docs/capabilities/NAME.json tests/backends
-    python docs/capabilities.py
+    KERAS_BACKEND=jax python -m pytest -p tests.capabilities --capabilities=docs/capabilities tests/backends
+    python -m docs.capabilities
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from tests.features import Feature, Result, features, outcome
 
 HERE = Path(__file__).parent
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
@@ -35,8 +36,7 @@ class Run:
 
     backend: str
     versions: dict[str, str]
-    tests: dict[str, int]
-    features: dict[tuple[str, str], dict[str, Any]]
+    results: dict[str, Result]
 
     @property
     def keras(self) -> str:
@@ -48,23 +48,23 @@ def read(folder: Path) -> list[Run]:
     runs = []
     for path in folder.glob("*.json"):
         told = json.loads(path.read_text(encoding="utf-8"))
-        said = {(each["group"], each["name"]): each for each in told["features"]}
-        runs.append(Run(told["backend"], told["versions"], told["tests"], said))
+        results = {test: Result(*each) for test, each in told["results"].items()}
+        runs.append(Run(told["backend"], told["versions"], results))
     return sorted(runs, key=lambda run: (list(BACKENDS).index(run.backend), _number(run.keras)))
 
 
 def page(runs: list[Run]) -> str:
     """The whole page."""
     reasons: list[str] = []
-    names = list(dict.fromkeys(name for run in runs for name in run.features))
     parts = [HEAD, _table(["run on", "versions"], [_run_on(runs, backend) for backend in BACKENDS])]
-    for group in dict.fromkeys(group for group, _ in names):
-        lines = []
-        for name in (each for each in names if each[0] == group):
-            lines.append([name[1], *(_cell(_of(runs, backend), name, reasons) for backend in BACKENDS)])
+    for group in dict.fromkeys(feature.group for feature in features()):
+        lines = [
+            [feature.name, *(_cell(_of(runs, backend), feature, reasons) for backend in BACKENDS)]
+            for feature in features()
+            if feature.group == group
+        ]
         parts.append(f"## {group}\n\n" + _table(["", *BACKENDS.values()], lines))
-    if reasons:
-        parts.append("## Reasons\n\n" + "\n".join(f"{number}. {why}" for number, why in enumerate(reasons, 1)) + "\n")
+    parts.append("## Reasons\n\n" + "".join(f"{number}. {why}\n" for number, why in enumerate(reasons, 1)))
     parts.append("## What failed\n\n" + (_failures(runs) or "Nothing.\n"))
     parts.append("## The runs\n\n" + _table(["backend", "versions", "passed", "failed", "skipped"], _counts(runs)))
     return "\n".join(parts)
@@ -74,16 +74,16 @@ def _of(runs: list[Run], backend: str) -> list[Run]:
     return [run for run in runs if run.backend == backend]
 
 
-def _cell(runs: list[Run], name: tuple[str, str], reasons: list[str]) -> str:
+def _cell(runs: list[Run], feature: Feature, reasons: list[str]) -> str:
     """What all runs on one backend say of a feature; where they differ, each with its versions."""
     said: dict[str, list[str]] = {}
     for run in runs:
-        entry = run.features.get(name, {"says": "not tested"})
-        text = entry["says"]
+        found = outcome(feature, run.backend, run.results)
+        text: str = found.says
         if text == "refused":
-            if entry["reason"] not in reasons:
-                reasons.append(entry["reason"])
-            text = f"refused ({reasons.index(entry['reason']) + 1})"
+            if found.reason not in reasons:
+                reasons.append(found.reason)
+            text = f"refused ({reasons.index(found.reason) + 1})"
         said.setdefault(text, []).append(run.keras)
     if len(said) == 1:
         return next(iter(said))
@@ -91,12 +91,12 @@ def _cell(runs: list[Run], name: tuple[str, str], reasons: list[str]) -> str:
 
 
 def _failures(runs: list[Run]) -> str:
-    lines = []
-    for run in runs:
-        failed = [test for entry in run.features.values() for test in entry["failed"]]
-        for test in dict.fromkeys(failed):
-            lines.append(f"- {BACKENDS[run.backend]}, Keras {run.keras}, Python {run.versions['python']}: `{test}`\n")
-    return "".join(lines)
+    return "".join(
+        f"- {BACKENDS[run.backend]}, Keras {run.keras}, Python {run.versions['python']}: `{test}`\n"
+        for run in runs
+        for test, result in run.results.items()
+        if result.status == "failed"
+    )
 
 
 def _run_on(runs: list[Run], backend: str) -> list[str]:
@@ -108,9 +108,9 @@ def _counts(runs: list[Run]) -> list[list[str]]:
     lines = []
     for run in runs:
         versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
-        lines.append(
-            [BACKENDS[run.backend], versions, *(str(run.tests[status]) for status in ("passed", "failed", "skipped"))]
-        )
+        found = [result.status for result in run.results.values()]
+        counts = [str(found.count(status)) for status in ("passed", "failed", "skipped")]
+        lines.append([BACKENDS[run.backend], versions, *counts])
     return lines
 
 

@@ -10,9 +10,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-__all__ = ["Feature", "Outcome", "Refusal", "Result", "features", "outcome"]
+__all__ = ["Feature", "Outcome", "Refusal", "Result", "features", "matches", "outcome"]
 
 LIST = Path(__file__).with_name("features.toml")
 
@@ -39,8 +39,7 @@ class Feature:
         return refusal.tests if refusal and refusal.tests else self.tests
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What became of one test; the reason is that of a skip."""
 
     status: Literal["passed", "failed", "skipped"]
@@ -74,21 +73,19 @@ def matches(test: str, name: str) -> bool:
     return test == name or test.startswith(f"{name}[")
 
 
-def outcome(feature: Feature, backend: str, results: Mapping[str, Result], broken: frozenset[str]) -> Outcome:
+def outcome(feature: Feature, backend: str, results: Mapping[str, Result]) -> Outcome:
     """What the results of a run say of a feature.
 
     Args:
         feature: The feature.
         backend: The backend that the tests ran on.
         results: By test, as `file.py::function[case]`.
-        broken: Files that could not be collected.
     """
     named = feature.tests_on(backend)
     found = {name: {test: each for test, each in results.items() if matches(test, name)} for name in named}
     failed = [test for each in found.values() for test, result in each.items() if result.status == "failed"]
-    failed += [name for name in named if name.split("::")[0] in broken]
     if failed:
-        return Outcome("fails", failed=tuple(dict.fromkeys(failed)))
+        return Outcome("fails", failed=tuple(failed))
     if not all(found.values()):
         return Outcome("not tested")
     skipped = [result.reason for each in found.values() for result in each.values() if result.status == "skipped"]

@@ -4,9 +4,9 @@
 |---|---|---|
 | `Model._compile_loss`, `CompileLoss._user_loss`, `._user_loss_weights`, `._flat_losses` | the loss of
 each output, by its path, as `compile` resolved it | 3.15.1 |
-| `keras.src.backend.get_keras_mask` | the mask that reaches an output or a loss (JAX keeps it beside the
+| `keras.src.backend.common.masking.get_keras_mask` | the mask that reaches an output or a loss (JAX keeps it beside the
 tensor, not on it) | 3.15.1 |
-| `keras.src.backend.set_keras_mask` | the mask of a loss's values | 3.15.1 |
+| `.set_keras_mask` | the mask of a loss's values | 3.15.1 |
 | `_keras_logits` of a tensor (TF) | what softmax and sigmoid made it of, which Keras' cross-entropies use in its
 place | 3.15.1 |
 | frames of `Trainer._compute_loss` and `compute_loss`, their locals `x`, `y`, `y_pred`, `sample_weight` | what a
@@ -223,12 +223,12 @@ def in_symbolic_scope() -> bool:
 
 def keras_mask(tensor: Any) -> Any:
     """The mask that Keras attached to a tensor, or None."""
-    return _private(keras.src.backend, "get_keras_mask")(tensor)
+    return _private(keras.src.backend.common.masking, "get_keras_mask")(tensor)
 
 
 def put_mask(tensor: Any, mask: Any) -> None:
     """Attaches a mask to a tensor as Keras does."""
-    _private(keras.src.backend, "set_keras_mask")(tensor, mask)
+    _private(keras.src.backend.common.masking, "set_keras_mask")(tensor, mask)
 
 
 def changed_alike(tensor: Any, change: Callable[[Any], Any]) -> Any:

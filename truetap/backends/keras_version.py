@@ -14,7 +14,7 @@ from truetap.errors import ModelError
 __all__ = ["NEWEST", "OLDEST", "check_version"]
 
 OLDEST = (3, 10)
-NEWEST = (3, 16)  # as keras-nightly
+NEWEST = (3, 15)
 
 
 def check_version(version: str = keras.__version__) -> None:

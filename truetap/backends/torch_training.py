@@ -27,27 +27,27 @@ class TorchTraining:
         kind = MAKERS[phase]
         name = f"{kind}_function"
         inner = getattr(model, f"{kind}_step")
-        due: list[bool] = []
 
-        def recorded(data: Any) -> dict[str, Any]:
+        def recorded(data: Any) -> Any:
+            due = feed.begin()
+            feed.before(self.snapshot)
             plan = step.only(due)
             result, extras = step.run(inner, data, [True] * len(plan.in_step), through, plan)
-            return {"result": result, "extras": extras}
+            feed.end(extras, self.snapshot)
+            return result
 
+        stand_in = {f"{kind}_step": recorded}
         before = getattr(model, name)
-        try:
-            getattr(model, f"make_{name}")(force=True)
-            function = getattr(model, name)
-        finally:
-            setattr(model, name, before)
+        with replaced(model, **stand_in):  # Keras 3.16 takes the step when it makes the function
+            try:
+                getattr(model, f"make_{name}")(force=True)
+                function = getattr(model, name)
+            finally:
+                setattr(model, name, before)
 
         def run(data: Any) -> Any:
-            due[:] = feed.begin()
-            feed.before(self.snapshot)
-            with replaced(model, **{f"{kind}_step": recorded}):  # Keras looks it up in every step
-                out = function(data)
-            feed.end(out["extras"], self.snapshot)
-            return out["result"]
+            with replaced(model, **stand_in):  # and before, in every step
+                return function(data)
 
         return run
 
