@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo test check format bench pictures clean
+.PHONY: demo test check docs linkcheck format bench pictures dist smoke check-workflows clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
@@ -16,6 +16,14 @@ check: $(VENV)/.test
 	$(BIN)/ruff check truetap tests benchmarks examples docs
 	$(BIN)/ruff format --check truetap tests benchmarks examples docs
 	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" pyright
+
+docs: $(VENV)/.docs
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
+	$(BIN)/python docs/links.py docs/_build/html
+
+linkcheck: $(VENV)/.docs # follows links to other sites, so it needs a network and is no part of CI
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/linkcheck
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix truetap tests benchmarks examples docs
@@ -28,6 +36,20 @@ bench: $(VENV)/.test
 
 pictures: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python docs/picture.py
+
+dist: $(VENV)/.release # a wheel and an sdist, the wheel built from the sdist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tests/release/check_dist.py dist
+
+EXTRAS ?= # such as "jax pandas"; by default each
+smoke: dist
+	$(BIN)/python tests/release/smoke.py dist $(EXTRAS)
+
+check-workflows: $(VENV)/.release
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,5 +66,13 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml requirements/torch.txt requirem
 	$(BIN)/pip install --quiet -e .
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.test requirements/docs.txt
+	$(BIN)/pip install --quiet -r requirements/docs.txt
+	touch $@
+
+$(VENV)/.release: $(VENV)/bin/python requirements/release.txt
+	$(BIN)/pip install --quiet -r requirements/release.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache

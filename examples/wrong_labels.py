@@ -2,8 +2,7 @@
 
 Puts wrong labels into 4,000 real MNIST digits, trains a small network on them once with a recorder beside it, and
 then asks the record which labels are probably wrong, and whether anything else is. Ends with a report that any
-browser opens. Run it by `make demo`, or, on a
-backend of your choice:
+browser opens. Run it by `make demo`, or, on a backend of your choice:
 
     KERAS_BACKEND=jax python examples/wrong_labels.py
 """
@@ -118,6 +117,8 @@ def main():
     print(suspects.slice(0, 5).to_pandas().to_string(index=False))
     print(f"\n{len(rows)} of 4,000 labels are flagged. Of the {WRONG} wrong ones {found.sum()} are among them, and for")
     print(f"{(found & right).sum()} of these the label that is suggested is the true one. The first three:\n")
+    assert found.sum() > 0.85 * WRONG
+    assert found.mean() > 0.75
     shown = []
     for row in suspects.slice(0, 3).to_pylist():
         words = f"given as {row['label']}, suggested {row['suggested_label']}"

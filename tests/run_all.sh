@@ -12,10 +12,10 @@ part() { # part NAME BACKEND PYTEST-ARGS...
   echo "== $name"
   KERAS_BACKEND=$backend "$python" -m pytest -q "$@" || status=1
 }
-part "what needs no backend" tensorflow -n 2 --ignore=tests/backends --ignore=tests/engines/on_ray \
+part "what needs no backend" tensorflow -n 2 --ignore=tests/backends --ignore=tests/examples --ignore=tests/engines/on_ray \
   --doctest-modules tests truetap
 part "Ray, on one backend" tensorflow tests/engines/on_ray # one Ray for all, which uses both cores: not with -n
 for backend in tensorflow jax torch; do
-  part "$backend" "$backend" -n 2 tests/backends
+  part "$backend" "$backend" -n 2 tests/backends tests/examples # of the examples those dealt to it
 done
 exit $status

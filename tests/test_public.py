@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from importlib import metadata
+
+import pytest
 
 import truetap
 
@@ -105,6 +109,33 @@ def test_importing_loads_neither_keras_nor_a_backend() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    try:
+        expected = metadata.version("truetap")
+    except metadata.PackageNotFoundError:
+        expected = "0+not.installed"
+    assert truetap.__version__ == expected
+
+
+def test_importing_looks_up_no_version() -> None:
+    """It would take longer than all the rest of importing truetap."""
+    code = "import sys, truetap; print('importlib.metadata' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("use", ["Recorder", "losses"])
+def test_a_backend_that_is_not_installed_is_named_with_its_extra(use: str) -> None:
+    code = f"import sys; sys.modules['torch'] = None; import truetap; truetap.{use}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "torch"}
+    )
+    assert done.stderr.strip().splitlines()[-1] == (
+        "truetap.errors.ModelError: Keras is set to run on torch, which isn't installed. Expected: pip install "
+        "'truetap[torch]'; or another backend: KERAS_BACKEND=tensorflow before Python starts."
+    )
 
 
 def test_a_module_never_hides_a_public_name() -> None:

@@ -9,7 +9,7 @@ microseconds; see `benchmarks/overhead.py` for ratios. A loop that never calls K
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -28,11 +28,11 @@ from truetap.errors import ModelError, TapError
 from truetap.facts.fit import fit_facts
 from truetap.loop.loop import PHASES_OF_LOOPS, Loop
 from truetap.loop.step import LoopStep
-from truetap.presets import diagnose_taps
+from truetap.presets import chosen_taps
 from truetap.schedule import PHASES
 from truetap.store import Retention, Rows, in_background, wait_for
 from truetap.store.destination import Upload
-from truetap.taps import Outputs, Tap
+from truetap.taps import Tap
 
 __all__ = ["Recorder"]
 
@@ -118,8 +118,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             raise TapError(f"on_error= is 'warn' or 'raise'. Received: on_error={on_error!r}.")
         if when_full not in ("block", "drop"):
             raise TapError(f"when_full= is 'block' or 'drop'. Received: when_full={when_full!r}.")
-        self.path = os.fspath(path)
-        self.taps = _checked(taps)
+        self.path: str = os.fspath(path)
+        self.taps: tuple[Tap, ...] = chosen_taps(taps)
         upload = Upload(storage_options, spool, upload_seconds, upload_patience)
         options = {
             "flush_seconds": flush_seconds,
@@ -200,7 +200,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             ModelError: It is no compiled Keras model.
         """
         if not isinstance(model, keras.Model) or not model.compiled:
-            raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}.")
+            bare = ", which isn't compiled; call model.compile(…) first" if isinstance(model, keras.Model) else ""
+            raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}{bare}.")
         self._loop.end()
         session = self._open(model, "attach", None)
         self._book.clock.epoch = self._book.last_epoch = (
@@ -301,18 +302,30 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     # --- for callbacks that read what was recorded ---------------------------------------------------------------
 
     def recording(self, model: Any) -> str | None:
-        """Which call of a model is recorded now: "fit", "evaluate", "predict", "attach", "loop"; None if none is."""
+        """Which call of a model is recorded now: "fit", "evaluate", "predict", "attach", "loop"; None if none is.
+
+        Args:
+            model: The model.
+        """
         session = self._session
         return session.kind if session is not None and session.model is model else None
 
     def pass_so_far(self, phase: str) -> PassSoFar:
-        """The latest epoch, or pass, of a phase; waits until all that was put of it can be read."""
+        """The latest epoch, or pass, of a phase; waits until all that was put of it can be read.
+
+        Args:
+            phase: "train", "val", "test" or "predict".
+        """
         self._book.flush()
         at = self._book.clock.at(phase)
         return PassSoFar(at["epoch"], at["batch"], self._book.failed)
 
     def note(self, values: Mapping[str, Any]) -> None:
-        """Adds values to the table `epochs`, for the epoch of training that ends."""
+        """Adds values to the table `epochs`, for the epoch of training that ends.
+
+        Args:
+            values: Numbers by name.
+        """
         names = list(values)
         if names:
             columns = {
@@ -388,17 +401,3 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"Recorder({self.path!r}, taps={list(self.taps)})"
-
-
-def _checked(taps: Any) -> tuple[Tap, ...]:
-    if taps is None:
-        return (Outputs(),)
-    if isinstance(taps, str):
-        if taps != "diagnose":
-            raise TapError(f"taps= takes taps, such as tt.Outputs(), or 'diagnose'. Received: taps={taps!r}.")
-        return diagnose_taps()
-    chosen = tuple(taps) if isinstance(taps, Iterable) else (taps,)
-    for tap in chosen:
-        if not isinstance(tap, Tap):
-            raise TapError(f"taps= takes taps, such as tt.Outputs() or tt.Activations('conv*'). Received: {tap!r}.")
-    return chosen

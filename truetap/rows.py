@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,9 +11,22 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from truetap.columns import concatenate, decode, is_variable, record_batch
+from truetap.errors import NotRecordedError, near_names
 from truetap.held import Held
 
-__all__ = ["array", "as_table", "column_names", "count", "names", "only", "parts", "take", "uniform"]
+__all__ = [
+    "Columns",
+    "array",
+    "as_table",
+    "column_names",
+    "count",
+    "names",
+    "only",
+    "parts",
+    "take",
+    "uniform",
+    "with_column",
+]
 
 Array = npt.NDArray[Any]
 
@@ -111,3 +124,40 @@ def as_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
     variable = frozenset(changing)
     same = [record_batch([(name, array([batch], name)) for name in batch.schema.names], variable) for batch in batches]
     return pa.Table.from_batches(same)
+
+
+def with_column(batches: Sequence[pa.RecordBatch], name: str, values: Array) -> list[pa.RecordBatch]:
+    """The rows with other values in one column, shape (rows,)."""
+    found, start = [], 0
+    for batch in batches:
+        part = values[start : start + len(batch)]
+        start += len(batch)
+        found.append(batch.set_column(batch.schema.get_field_index(name), name, pa.array(part)))
+    return found
+
+
+class Columns(Mapping[str, Array]):
+    """Columns by a short name, each put into memory when asked for.
+
+    Args:
+        batches: The rows.
+        columns: What the columns are called there, by what they are called here.
+        noun: What each is, for the error.
+    """
+
+    def __init__(self, batches: Sequence[pa.RecordBatch], columns: Mapping[str, str], noun: str) -> None:
+        self._batches, self._columns, self._noun = batches, columns, noun
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._columns:
+            raise NotRecordedError(f"There is no {self._noun} {name!r} here. {near_names(name, self._columns)}")
+        return array(self._batches, self._columns[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        return f"{self._noun}s {list(self._columns)}"

@@ -12,27 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from truetap.about import About
 from truetap.dynamics import dynamics, hardest, label_issues
 from truetap.dynamics.subject import Subject
-from truetap.errors import StoreError, TaskError, TruetapError
+from truetap.errors import StoreError
 from truetap.outliers import outliers
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.history import history
 from truetap.reading.identify import identify, read_names
 from truetap.reading.names import IdentifyReport, Names
 from truetap.reading.overhead import OverheadSummary
-from truetap.reading.recorded import KINDS, Filter, Recordings
+from truetap.reading.recorded import Filter
+from truetap.reading.recordings import Recordings
 from truetap.reading.sample_rows import Alike, Named
 from truetap.reading.scalars import epochs_table, scalars_table
+from truetap.reading.state import State
 from truetap.reading.tables import Tables
 from truetap.repeats import duplicates, overlap
 from truetap.samples import Samples
-from truetap.store import Problem, RunReader, Worker
-from truetap.store.files import files_of
+from truetap.store import Problem, RunReader
 from truetap.store.place import place_of
-from truetap.tasks import Hint, OutputTask
-from truetap.tasks.task import Family
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,13 +38,9 @@ if TYPE_CHECKING:
     import duckdb
 
     from truetap.comparison import Comparison
-    from truetap.reading.sql import Database
     from truetap.rules import Report, Rule
 
 __all__ = ["Run", "open"]
-
-
-_LOOKED_AT = 10_000  # rows by which it is told what the values of an output mean
 
 
 class Run:
@@ -57,15 +51,10 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self._place = place_of(path, storage_options)
-        self._reader = RunReader(self._place)
-        self._stamp = self._manifest_stamp()
-        self._moment = Tables(self._reader)
-        self._named: tuple[Names | None, int] | None = None
-        self._memory: Names | None = None  # names that could not be kept in the run
-        self._database: Database | None = None
-        self._tasks: dict[str, OutputTask] | None = None
+        self._read = State(self._place)
+        self._unkept: Names | None = None  # names that could not be kept in the run
 
     # --- what there is ----------------------------------------------------------------------------
 
@@ -99,20 +88,12 @@ class Run:
                 found.setdefault(phase, set()).update(epochs)
         return {phase: sorted(epochs) for phase, epochs in found.items()}
 
-    def paths(self, kind: str = "activations") -> tuple[str, ...]:
-        """The layers, weights or slots of which a kind of values is recorded.
-
-        Args:
-            kind: "activations", "activation_gradients", "gradients", "weights", "updates", "optimizer"
-                or "inputs".
-        """
-        return self._recordings(kind).paths
-
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the model's outputs; ("",) of a single one."""
-        return self._about(self._tables).outputs
+        return self._state.about.outputs
 
+    @property
     def sample_epochs(self) -> dict[str, list[int]]:
         """The phases of which samples are recorded, with the epochs of each."""
         return {phase: list(epochs) for phase, epochs in self._tables.epochs("samples").items()}
@@ -139,7 +120,8 @@ class Run:
             >>> run.samples(epoch=-1).epochs
             array([1, 1, 1, 1], dtype=int32)
         """
-        tables = self._tables
+        state = self._state
+        tables = state.tables
         self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
         recorded = tables.epochs("samples")
         if not recorded:
@@ -148,8 +130,8 @@ class Run:
         else:
             chosen = choose_phase(phase, recorded)
             picked = tables.pick("samples", chosen, choose_epochs(epoch, recorded[chosen], tables.where(chosen)))
-        alike, names = Alike(picked), self._names(tables)
-        return Samples(alike if names is None else Named(alike, names), self._about(tables))
+        alike = Alike(picked)
+        return Samples(alike if state.names is None else Named(alike, state.names), state.about)
 
     def history(self, sample_id: Any) -> pa.Table:
         """One sample's life: a row for each step that it was in.
@@ -170,12 +152,9 @@ class Run:
             >>> run.history(102).select(["phase", "epoch", "step"]).to_pylist()[0]
             {'phase': 'train', 'epoch': 0, 'step': 1}
         """
-        tables = self._tables
-        self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
-        about = self._about(tables)
-        return history(
-            tables, sample_id, names=self._names(tables), about=about, tasks=self._known_tasks(tables, about)
-        )
+        state = self._state
+        self._need(state.tables, "samples", "tt.Outputs(), which a Recorder has by itself, or tt.collect(…, to=…)")
+        return history(state.tables, sample_id, names=state.names, about=state.about, tasks=state.tasks)
 
     def identify(self, data: Any, ids: Any = None, *, steps: int | None = None) -> IdentifyReport:
         """Names the recorded samples by walking the data once, in any order, and comparing fingerprints.
@@ -197,32 +176,32 @@ class Run:
         Raises:
             IdError: No recorded sample is in the data, or a name would stand for two samples.
         """
-        tables = self._tables
-        earlier = self._names(tables)
+        state = self._state
         names, report = identify(
-            tables,
+            state.tables,
             data,
             ids,
             steps=steps,
-            columns=self._about(tables).columns,
-            earlier=earlier,
-            naming=read_names(tables)[1] + 1,
+            columns=state.about.columns,
+            earlier=state.names,
+            naming=read_names(state.tables)[1] + 1,
         )
-        self._memory = None if report.kept else names
-        self._named = self._database = None
+        self._unkept = None if report.kept else names
+        self._read = State(self._place, self._unkept)
         return report
 
     # --- what the training says of samples ----------------------------------------------------------
 
-    def dynamics(self, phase: str = "train", output: str | None = None, epochs: Epochs = None) -> pa.Table:
+    def dynamics(self, phase: str | None = None, *, output: str | None = None, epoch: Epochs = None) -> pa.Table:
         """How each sample was learned: training dynamics, from the recorded steps alone.
 
         A step's predictions precede its update. Definitions and papers are in `truetap.dynamics.table`.
 
         Args:
-            phase: "train"; or "val", of samples that were never trained on.
+            phase: "train"; or "val", of samples that were never trained on. None for "train" if there is any, else the
+                only one.
             output: The output, of a model with several.
-            epochs: Several epochs, or None for all. Negative ones count from the last.
+            epoch: A number, several, or None for all. Negative ones count from the last.
 
         Returns:
             A row for each sample and label, in the order in which they first came: sample_id; of classes
@@ -239,9 +218,9 @@ class Run:
             >>> run.dynamics().select(["sample_id", "label", "confidence", "mean_loss"]).to_pylist()[1]
             {'sample_id': 101, 'label': 1, 'confidence': 0.5, 'mean_loss': 0.375}
         """
-        return dynamics(self._subject(phase, output, epochs))
+        return dynamics(self._subject(phase, output, epoch))
 
-    def label_issues(self, phase: str = "train", output: str | None = None, epochs: Epochs = None) -> pa.Table:
+    def label_issues(self, phase: str | None = None, *, output: str | None = None, epoch: Epochs = None) -> pa.Table:
         """Labels that are probably wrong, the most suspicious first; no second training.
 
         Which epochs count is found from the record: those in which samples are steadily predicted as
@@ -249,9 +228,10 @@ class Run:
         harder to find than noise made at random: expect the order to be worth reading, not right.
 
         Args:
-            phase: "train"; or "val", of samples that were never trained on.
+            phase: "train"; or "val", of samples that were never trained on. None for "train" if there is any, else the
+                only one.
             output: The output, of a model with several.
-            epochs: The epochs to look at, or None for all: the choice among them is made here.
+            epoch: The epochs to look at, or None for all: the choice among them is made here.
 
         Returns:
             A row for each sample: sample_id, label, suggested_label (the label itself where nothing speaks
@@ -271,16 +251,16 @@ class Run:
             >>> import pyarrow.compute as pc
             >>> suspects = run.label_issues().filter(pc.field("flagged"))  # doctest: +SKIP
         """
-        return label_issues(self._subject(phase, output, epochs))
+        return label_issues(self._subject(phase, output, epoch))
 
     def hardest(
         self,
         count: int = 20,
         by: str = "mean_loss",
         *,
-        phase: str = "train",
+        phase: str | None = None,
         output: str | None = None,
-        epochs: Epochs = None,
+        epoch: Epochs = None,
     ) -> pa.Table:
         """The samples that the training had most trouble with, over all their epochs.
 
@@ -288,9 +268,9 @@ class Run:
             count: How many.
             by: A column of `dynamics`. "mean_loss" and "last_loss" need no labels, and are had of
                 any task: sequences, images, losses of margins.
-            phase: "train", "val" or "test".
+            phase: "train", "val" or "test"; None for "train" if there is any, else the only one.
             output: The output, of a model with several.
-            epochs: Several epochs, or None for all.
+            epoch: A number, several, or None for all.
 
         Returns:
             Rows of `dynamics`, hardest first; by a loss its columns alone.
@@ -299,7 +279,7 @@ class Run:
             >>> run.hardest(1).select(["sample_id", "mean_loss"]).to_pylist()
             [{'sample_id': 100, 'mean_loss': 0.375}]
         """
-        return hardest(self._subject(phase, output, epochs), count, by)
+        return hardest(self._subject(phase, output, epoch), count, by)
 
     def duplicates(self, phase: str | None = None) -> pa.Table:
         """Identical inputs within an epoch, by their fingerprints; the most frequent first.
@@ -348,8 +328,8 @@ class Run:
         *,
         phase: str | None = None,
         epoch: int = -1,
+        output: str | None = None,
         neighbors: int = 5,
-        output: str = "",
     ) -> pa.Table:
         """Samples that lie apart from the others of their class: of another kind, damaged, or wrongly labelled.
 
@@ -360,10 +340,10 @@ class Run:
         Args:
             layer: The layer in whose recorded outputs distances are taken, such as the one before the last, recorded
                 with `tt.Activations(layer, every="epoch", samples=…)`; None for the model's outputs.
-            phase: "train", "val" or "test"; "train" if there is any.
+            phase: "train", "val" or "test"; None for "train" if there is any, else the only one.
             epoch: Its epoch; -1 is the last.
-            neighbors: k.
             output: The output whose classes are meant, of a model with several.
+            neighbors: k.
 
         Returns:
             sample_id, label int64, distance, score float64 (null where a class has no more than k + 1 samples),
@@ -377,7 +357,7 @@ class Run:
             >>> run.outliers(neighbors=1).column_names
             ['sample_id', 'label', 'distance', 'score', 'flagged']
         """
-        return outliers(self, layer, phase=phase, epoch=epoch, neighbors=neighbors, output=output)
+        return outliers(self, layer, phase=phase, epoch=epoch, output=output, neighbors=neighbors)
 
     # --- values of layers and weights ---------------------------------------------------------------
 
@@ -418,9 +398,9 @@ class Run:
         return self._recordings("updates")
 
     @property
-    def optimizer(self) -> Recordings:
-        """The state that the optimizer keeps for weights, such as Adam's moments."""
-        return self._recordings("optimizer")
+    def optimizer_state(self) -> Recordings:
+        """The variables of the optimizer, such as Adam's moments; by path, as `weights`."""
+        return self._recordings("optimizer_state")
 
     @property
     def tapped(self) -> Recordings:
@@ -541,6 +521,8 @@ class Run:
             >>> run.compare(run).newly_wrong.num_rows
             0
         """
+        if not isinstance(other, Run):
+            raise StoreError(f"Expected: a run to compare with, such as tt.open(path). Received: {other!r:.200}.")
         from truetap.comparison import compare  # SciPy, which reading alone doesn't need
 
         return compare(self, other, phase=phase, slices=slices, most=most, resamples=resamples, seed=seed)
@@ -580,7 +562,7 @@ class Run:
         *,
         tables: Sequence[str] | str | None = None,
         phase: str | None = None,
-        epochs: Epochs = None,
+        epoch: Epochs = None,
         **options: Any,
     ) -> tuple[str, ...]:
         """Writes what was recorded for another tool; after the training, or while it runs.
@@ -595,7 +577,7 @@ class Run:
                 "mlflow" or "wandb" (an offline run). The last three need the extra of their name.
             tables: Names as in `tables`, or patterns such as "activations.*"; None for all.
             phase: One phase; None for all.
-            epochs: A number, several, or None for all; negative ones count from the last.
+            epoch: A number, several, or None for all; negative ones count from the last.
             options: Of the format; see `truetap.exporting.export`.
 
         Returns:
@@ -614,7 +596,7 @@ class Run:
         """
         from truetap.exporting import export  # many files, which reading alone doesn't need
 
-        return export(self, path, format, tables=tables, phase=phase, epochs=epochs, **options)
+        return export(self, path, format, tables=tables, phase=phase, epoch=epoch, **options)
 
     # --- SQL, checks ----------------------------------------------------------------------------------
 
@@ -641,12 +623,7 @@ class Run:
             ...         phase="train").fetchall()
             [(0, 0.5), (1, 0.25)]
         """
-        from truetap.reading.sql import Database  # DuckDB takes a tenth of a second to import
-
-        tables = self._tables
-        if self._database is None:
-            self._database = Database(tables, self._names(tables))
-        return self._database.query(query, parameters)
+        return self._state.database.query(query, parameters)
 
     def verify(self) -> list[Problem]:
         """Checks every committed byte against its checksum. Cost: one read of the run.
@@ -674,67 +651,30 @@ class Run:
 
     # --- inside ---------------------------------------------------------------------------------------
 
-    def _subject(self, phase: str, output: str | None, epochs: Epochs) -> Subject:
+    def _subject(self, phase: str | None, output: str | None, epoch: Epochs) -> Subject:
         tables = self._tables
         self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself")
         recorded = tables.epochs("samples")
         if not recorded:
-            return Subject.of(self.samples(), self.samples(), [], phase, output)
+            return Subject.of(self.samples(), self.samples(), [], "", output)
         chosen = choose_phase(phase, recorded)
-        numbers = choose_epochs(epochs, recorded[chosen], tables.where(chosen))
+        numbers = choose_epochs(epoch, recorded[chosen], tables.where(chosen))
         return Subject.of(self.samples(chosen, numbers), self.samples(chosen, numbers[:1]), numbers, chosen, output)
 
     @property
-    def _tables(self) -> Tables:
+    def _state(self) -> State:
         """The run as it stands now: read anew while it is written, or when it was changed."""
-        stamp = self._manifest_stamp()
-        if stamp != self._stamp or not self._moment.reader.complete:
-            self._moment = Tables(RunReader(self._place))
-            self._stamp = stamp
-            self._named = self._database = self._tasks = None
-        return self._moment
+        if not self._read.is_current:
+            self._read = State(self._place, self._unkept)
+        return self._read
 
-    def _manifest_stamp(self) -> tuple[object, ...]:
-        found: list[object] = []
-        for worker in Worker(0, self._reader.workers).all():
-            try:
-                found += files_of(self._place).stamp(self._place / worker.manifest)
-            except OSError:  # the reader says it better
-                continue
-        return tuple(found)
-
-    def _about(self, tables: Tables) -> About:
-        plain = tables.metadata.get("collect", {})
-        return About.from_json(plain) if isinstance(plain, dict) else About()
-
-    def _names(self, tables: Tables) -> Names | None:
-        if self._memory is not None:
-            return self._memory
-        if self._named is None:
-            self._named = read_names(tables)
-        return self._named[0]
-
-    def _known_tasks(self, tables: Tables, about: About) -> dict[str, OutputTask]:
-        """What those outputs mean of which the loss doesn't say it, told from the first rows with labels."""
-        if self._tasks is None:
-            self._tasks = {}
-            open_ones = [output for output in about.outputs if not _is_told(about.hints.get(output))]
-            recorded = tables.epochs("samples") if open_ones else {}
-            for phase, epochs in recorded.items() or ([("", [])] if open_ones else []):
-                picked = tables.pick("samples", phase, epochs[:1]) if epochs else tables.pick_all("samples")
-                samples = Samples([picked[0].slice(0, _LOOKED_AT)], about)
-                for output in open_ones:
-                    try:
-                        self._tasks.setdefault(output, samples.task(output))
-                    except TaskError:  # a phase without labels, or values of which no task can be made
-                        continue
-        return self._tasks
+    @property
+    def _tables(self) -> Tables:
+        return self._state.tables
 
     def _recordings(self, kind: str) -> Recordings:
-        if kind not in KINDS:
-            raise TruetapError(f"There is no kind {kind!r} of values. Expected: one of {list(KINDS)}.")
-        tables = self._tables
-        return Recordings(tables, kind, Filter(), self._names(tables))
+        state = self._state
+        return Recordings(state.tables, kind, Filter(), state.names)
 
     def _need(self, tables: Tables, table: str, expected: str) -> None:
         if not tables.batches(table).num_rows:
@@ -749,12 +689,6 @@ class Run:
                 f"The run {self.path!r} has no phases and epochs: tt.collect wrote it, in one pass. Received: "
                 f"phase={phase!r}, epoch={epoch!r}. Expected: run.samples()."
             )
-
-
-def _is_told(hint: Hint | None) -> bool:
-    """Whether the model and its loss say what an output is, so that a few rows are enough to read it."""
-    told = hint is not None and hint.family is not Family.UNKNOWN
-    return told and hint is not None and (hint.squashed is not None or hint.from_logits is not None)
 
 
 def open(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Run:  # noqa: A001

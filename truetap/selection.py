@@ -146,11 +146,22 @@ class Selector:
         return page(repr(self), "select(…).show(model) lists the layers that it matches.")
 
     def paths(self, model: Any) -> tuple[str, ...]:
-        """The paths of the model's layers that belong to it."""
+        """The paths of the model's layers that belong to it.
+
+        Args:
+            model: A built Keras model.
+        """
         return tuple(path for path, layer in layers_by_path(model).items() if self.matches(path, layer))
 
     def show(self, model: Any) -> str:
-        """A list of the layers that belong to it, with their classes; in a notebook, a table."""
+        """A list of the layers that belong to it, with their classes; in a notebook, a table.
+
+        Args:
+            model: A built Keras model.
+
+        Returns:
+            Text that shows itself.
+        """
         layers = layers_by_path(model)
         chosen = self.paths(model)
         lines = [f"{path}  ({type(layers[path]).__name__})" for path in chosen]
@@ -174,6 +185,9 @@ class Selector:
 
     def resolve(self, model: Any) -> dict[str, Any]:
         """The layers that belong to it by path, or an error that names near ones.
+
+        Args:
+            model: A built Keras model.
 
         Raises:
             LayerError: It matches no layer, or names one whose calls can't be seen.

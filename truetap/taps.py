@@ -16,6 +16,7 @@ from truetap.errors import TapError
 from truetap.schedule import PHASES, Schedule
 
 __all__ = [
+    "BY_KIND",
     "ActivationGradients",
     "Activations",
     "Gradients",
@@ -65,6 +66,12 @@ class Outputs(Tap):
     """Of every sample: identity, y_true, y_pred, its loss and weight, as the step computed them.
 
     The values are those of the forward pass that was trained on: dropout on, weights before the update.
+
+    Args:
+        samples: At most so many samples an epoch are recorded; None for all.
+
+    The schedule (`every`, `steps`, `start`, `stop`, `epochs`, `phases`) is that of all taps; by default every step of
+    every phase.
     """
 
     kind: ClassVar[str] = "samples"
@@ -73,7 +80,14 @@ class Outputs(Tap):
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(Tap):
-    """The inputs x of samples, as the step received them."""
+    """The inputs x of samples, as the step received them.
+
+    Args:
+        samples: At most so many samples an epoch are recorded; None for all, which stand among the columns of
+            `run.samples()`.
+
+    The schedule is that of all taps; by default every step of training.
+    """
 
     kind: ClassVar[str] = "inputs"
 
@@ -159,7 +173,11 @@ class Tapped(_Reduced):
     phases: Any = field(default=PHASES, kw_only=True)
 
     def takes(self, key: str) -> bool:
-        """Whether it selects what was tapped under a key; a second call's (`name#1`) has the name too."""
+        """Whether it selects what was tapped under a key; a second call's (`name#1`) has the name too.
+
+        Args:
+            key: The name; from the second value of that name on "#" and a number; behind "/" the key of a leaf.
+        """
         name = re.sub(r"#\d+(?=/|$)", "", key)
         patterns = [self.select] if isinstance(self.select, str) else list(self.select)
         return any(fnmatchcase(each, pattern) for each in (key, name) for pattern in patterns)
@@ -236,14 +254,20 @@ class OptimizerState(Weights):
         select: Which variables, by path or pattern ("*momentum*").
     """
 
-    kind: ClassVar[str] = "optimizer"
+    kind: ClassVar[str] = "optimizer_state"
+
+
+BY_KIND: dict[str, type[Tap]] = {  # those whose values a run gives by path
+    tap.kind: tap
+    for tap in (Activations, ActivationGradients, Gradients, Weights, Updates, OptimizerState, Inputs, Tapped)
+}
 
 
 def _only_train(tap: Tap) -> None:
     others = [phase for phase in tap.phases if phase != "train"]
     if others:
         raise TapError(
-            f"{type(tap).__name__} exist in the phase 'train' alone. Received: phases={tuple(tap.phases)}. Leave "
+            f"tt.{type(tap).__name__} takes what only training has. Received: phases={tuple(tap.phases)}. Leave "
             "phases= out."
         )
 

@@ -350,6 +350,14 @@ def test_one_step_shows_it_too(case: str) -> None:
     assert tt.lint(sound(), (X, Y), rules=[rule]).ok
 
 
+def test_kernels_alone_show_that_the_gradient_vanishes(tmp_path: Path) -> None:
+    rule, broken, words, _ = CASES["sigmoids"]
+    recorder = tt.Recorder(tmp_path / "r", [tt.Outputs(), tt.Gradients("*kernel", reduce="norm")])
+    broken().fit(X, Y, epochs=2, batch_size=24, verbose=0, callbacks=[recorder])
+    (found,) = tt.open(tmp_path / "r").diagnose(rules=[rule]).wrong
+    assert re.search(words, found.seen)
+
+
 def test_a_residual_branch_may_begin_as_nothing() -> None:
     inputs = keras.Input((6,))
     inner = layers.BatchNormalization(gamma_initializer="zeros")(Dense(6, activation="relu")(inputs))

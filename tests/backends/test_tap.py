@@ -70,7 +70,7 @@ def test_values_inside_a_loss(tmp_path: Path, compiled: dict[str, Any]) -> None:
     means = [np.mean(error[start : min(start + BATCH, N)]) for start in (0, 8, 16)] * 2
     np.testing.assert_allclose(run.tapped("mean").values, means, rtol=1e-5, atol=1e-7)
     assert run.tapped("mean").steps.tolist() == list(range(6))
-    with pytest.raises(tt.StoreError, match="tapped of 'mean' belong to steps, not to samples"):
+    with pytest.raises(tt.StoreError, match="tapped values of 'mean' belong to steps, not to samples"):
         _ = run.tapped("mean").ids
 
 

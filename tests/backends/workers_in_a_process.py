@@ -100,7 +100,11 @@ def train(folder: Path, rank: int, port: str, found: dict[str, Any]) -> None:
 def without_ddp(folder: Path, found: dict[str, Any]) -> None:
     """Keras' own step, whose gradients nobody averages, and a distribution that Keras ignores."""
     x, y = data()
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0"]))
+    try:
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0"]))
+        found["distributed"] = True
+    except AttributeError:  # older Keras has no distribution on torch at all
+        found["distributed"] = False
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with tt.Recorder(folder / "unsynced") as recorder:

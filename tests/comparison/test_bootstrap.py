@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_areas_and_single_classes(tmp_path: Path) -> None:
     found = compared(tmp_path, here, there)
     expected = by_hand(here, there, measures, 200)
     agree(found, expected)
-    (row,) = [each for each in found.by_class.to_pylist() if (each["class"], each["metric"]) == (1, "recall")]
+    (row,) = [each for each in found.per_class.to_pylist() if (each["class"], each["metric"]) == (1, "recall")]
     assert (row["low"], row["high"]) == pytest.approx(expected["recall"], abs=0.12 * np.ptp(expected["recall"]))
     assert row["count_here"] == row["count_there"] == int(here.values["y_true"].sum())
 
@@ -139,6 +140,8 @@ def test_numbers(tmp_path: Path) -> None:
     better = {row["metric"]: row["better"] for row in found.metrics.to_pylist()}
     assert better["mae"] == better["rmse"] == better["r2"] == "there"
     assert better["bias"] is None
+    assert "Loss changed most" in str(found)
+    assert "Newly" not in str(found)  # a number is neither right nor wrong
 
 
 def test_sequences_are_drawn_whole(tmp_path: Path) -> None:
@@ -158,6 +161,7 @@ def test_runs_without_a_common_sample_are_drawn_apart(tmp_path: Path) -> None:
     assert not found.paired
     assert found.matched == 0
     assert any("No sample is in both runs" in note for note in found.notes)
+    assert not re.search("Newly|Loss changed", str(found))
     rights = [label(rows) == rows.values["y_true"] for rows in (here, there)]
     rng = np.random.default_rng(5)
     drawn = [np.asarray([rng.choice(right, len(right)).mean() for _ in range(RESAMPLES)]) for right in rights]

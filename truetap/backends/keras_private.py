@@ -17,6 +17,8 @@ loss isn't given, while it is called | 3.15.1 |
 | `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are being worked out | 3.15.1 |
 | `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.15.1 |
 | `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.15.1 |
+| `JAXTrainer._enforce_jax_state_sharding`, `._record_training_state_sharding_spec`, `._clear_jax_state_sharding` (until
+3.11) | what is added to a step's state has no sharding; a step outside of `fit` | 3.15.1 |
 | `Layer._inbound_nodes`, `KerasTensor._keras_history` | which layers feed a layer of a graph | 3.15.1 |
 | `Optimizer._learning_rate` | its schedule | 3.15.1 |
 | `CompileMetrics._user_metrics`, `._user_weighted_metrics` of `Model._compile_metrics` | the metrics as `compile`
@@ -37,7 +39,10 @@ from typing import Any, NamedTuple
 
 import keras
 
+from truetap.backends.keras_version import NEWEST, OLDEST, check_version, said
 from truetap.errors import ModelError
+
+check_version()  # this room is entered by all that needs Keras
 
 __all__ = [
     "ABSENT",
@@ -50,6 +55,7 @@ __all__ = [
     "compute_loss_call",
     "feeding",
     "fit_arguments",
+    "function_maker",
     "in_symbolic_scope",
     "inner_layers",
     "keras_mask",
@@ -57,6 +63,8 @@ __all__ = [
     "learning_rate_schedule",
     "output_losses",
     "put_mask",
+    "shardings_known",
+    "unsharded",
     "user_loss",
     "user_metrics",
     "watched_losses",
@@ -154,27 +162,73 @@ def build_from(model: Any, batch: Any) -> None:
         _private(model, "_symbolic_build")(data_batch=batch)
 
 
+def unsharded(model: Any, without: Callable[[Any], Any]) -> dict[str, Any]:
+    """Stand-ins by which what is behind the non-trainable values passes through a step of Keras 3.11 or older (JAX).
+
+    Such a step ends by giving each value the sharding of its variable; it has no variable. Empty for a newer Keras.
+
+    Args:
+        model: A Keras model.
+        without: The non-trainable values alone.
+    """
+    enforce = getattr(model, "_enforce_jax_state_sharding", None)
+    if enforce is None:
+        return {}
+
+    def enforced(
+        trainable_variables: Any = None,
+        non_trainable_variables: Any = None,
+        optimizer_variables: Any = None,
+        metrics_variables: Any = None,
+    ) -> Any:
+        values = without(non_trainable_variables or [])
+        behind = (non_trainable_variables or [])[len(values) :]
+        trained, others, *rest = enforce(trainable_variables, values, optimizer_variables, metrics_variables)
+        return trained, [*others, *behind], *rest
+
+    return {"_enforce_jax_state_sharding": enforced}
+
+
+def function_maker(model: Any) -> Callable[..., Any]:
+    """What makes a step of a model the function that `fit` calls, for as many steps as one execution has (JAX)."""
+    maker: Callable[..., Any] = _private(model, "_make_function")
+    return maker
+
+
+@contextmanager
+def shardings_known(model: Any) -> Iterator[None]:
+    """Lets a step of Keras 3.11 or older (JAX) be called outside of `fit`, which tells it the variables' shardings."""
+    if not hasattr(model, "_enforce_jax_state_sharding"):
+        yield
+        return
+    _private(model, "_record_training_state_sharding_spec")()
+    try:
+        yield
+    finally:
+        _private(model, "_clear_jax_state_sharding")()
+
+
 def as_loss(function: Any) -> Any:
     """The `keras.losses.Loss` that Keras makes of a function of `y_true` and `y_pred`, with its name; a loss itself."""
     if isinstance(function, keras.losses.Loss):
         return function
     name = getattr(function, "__name__", None)
-    return keras.src.losses.losses.LossFunctionWrapper(function, name=name)
+    return _private(keras.src.losses.losses, "LossFunctionWrapper")(function, name=name)
 
 
 def in_symbolic_scope() -> bool:
     """Whether Keras only works out shapes, as when it builds a layer."""
-    return bool(keras.src.backend.common.symbolic_scope.in_symbolic_scope())
+    return bool(_private(keras.src.backend.common.symbolic_scope, "in_symbolic_scope")())
 
 
 def keras_mask(tensor: Any) -> Any:
     """The mask that Keras attached to a tensor, or None."""
-    return keras.src.backend.get_keras_mask(tensor)
+    return _private(keras.src.backend, "get_keras_mask")(tensor)
 
 
 def put_mask(tensor: Any, mask: Any) -> None:
     """Attaches a mask to a tensor as Keras does."""
-    keras.src.backend.set_keras_mask(tensor, mask)
+    _private(keras.src.backend, "set_keras_mask")(tensor, mask)
 
 
 def changed_alike(tensor: Any, change: Callable[[Any], Any]) -> Any:
@@ -331,6 +385,6 @@ def _private(owner: Any, name: str) -> Any:
         return getattr(owner, name)
     except AttributeError:
         raise ModelError(
-            f"This Keras ({keras.__version__}) has no {type(owner).__name__}.{name}, which truetap reads. "
-            "Expected: Keras 3.15. Please install a version that truetap was tested with."
+            f"This Keras ({keras.__version__}) has no {getattr(owner, '__name__', type(owner).__name__)}.{name}, which "
+            f"truetap reads. Expected: Keras {said(OLDEST)} to {said(NEWEST)}. Please install one of these."
         ) from None

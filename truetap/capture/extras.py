@@ -28,7 +28,8 @@ from truetap.backends import current
 from truetap.capture.plan import Chosen, Plan
 from truetap.capture.watch import Watch, inputs_of
 from truetap.observe import owner
-from truetap.reducers import SEPARATOR, State, reduce_all
+from truetap.reducers import State
+from truetap.reducers.step import SEPARATOR, reduce_all
 from truetap.structure import flatten
 from truetap.taps import Outputs, Tapped
 
@@ -137,6 +138,13 @@ def _plain_scalar(value: Any) -> bool:
     )
 
 
+def _logged(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers among what a step logs, as tensors; run op by op, Keras 3.13 and older log numbers of Python."""
+    tensors = {name: value for name, value in logs.items() if hasattr(value, "shape")}
+    plain = {name: value for name, value in logs.items() if isinstance(value, float | int)}
+    return tensors | {name: ops.convert_to_tensor(value, dtype="float32") for name, value in plain.items()}
+
+
 def extras(
     watch: Watch,
     data: Any,
@@ -163,7 +171,7 @@ def extras(
     backend = current()
     scalars = {name: watch.seen[name] for name in ("total_loss",) if name in watch.seen} | watch.around
     if plan.phase != "predict" and isinstance(result, Mapping):
-        scalars |= {f"running/{name}": value for name, value in result.items() if hasattr(value, "shape")}
+        scalars |= {f"running/{name}": value for name, value in _logged(result).items()}
     columns = {name: value for name, value in watch.seen.items() if name != "total_loss"}
     columns = columns if plan.of_kind(Outputs) else {}
     out: dict[str, Any] = {}

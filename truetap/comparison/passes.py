@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from truetap.errors import NotRecordedError
 from truetap.reading.choice import choose_phase
-from truetap.samples import Samples
+from truetap.reading.passes import Pass
 
 if TYPE_CHECKING:
     from truetap.run import Run
 
-__all__ = ["Pass", "common_passes"]
+__all__ = ["common_passes"]
 
 _BY_DEFAULT = ("val", "train", "test", "predict")
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """The samples of one pass.
-
-    Attributes:
-        phase: The phase; "" of a collection, which has none.
-        epoch: The epoch; None of a collection.
-        samples: The rows.
-    """
-
-    phase: str
-    epoch: int | None
-    samples: Samples
 
 
 def common_passes(here: Run, there: Run, phase: str | None) -> tuple[tuple[Pass, Pass] | None, list[str]]:
@@ -43,7 +27,7 @@ def common_passes(here: Run, there: Run, phase: str | None) -> tuple[tuple[Pass,
     Raises:
         NotRecordedError: A phase was named that one of them doesn't have.
     """
-    recorded = [run.sample_epochs() for run in (here, there)]
+    recorded = [run.sample_epochs for run in (here, there)]
     several = [each for each in recorded if each]  # a collection has one pass and no phase
     empty = [run for run, each in zip((here, there), recorded, strict=True) if not each and "samples" not in run.tables]
     if empty and phase is None:

@@ -27,16 +27,14 @@ _MOST_WIDE = 60
 
 def parts(comparison: Comparison) -> list[Table | str]:
     """Tables and sentences, in the order of interest."""
-    classes, few = _most_changed(comparison.by_class)
+    classes, few = _most_changed(comparison.per_class)
     title = "Classes by F1" if few else f"Classes by F1: the {_MOST_ROWS} that changed most"
     found = [
         _findings(comparison),
         _values("Metrics", comparison.metrics, ("metric",)),
         _values(title, classes, ("name",), counts=True),
         _values("Slices", comparison.slices, ("slice", "metric"), counts=True),
-        _samples("Newly right", comparison.newly_right),
-        _samples("Newly wrong", comparison.newly_wrong),
-        _samples("Loss changed most", comparison.changed),
+        *_of_samples(comparison),
         _settings(comparison),
     ]
     return [each for each in found if each is not None]
@@ -107,6 +105,17 @@ def _most_changed(table: pa.Table) -> tuple[pa.Table, bool]:
         return rows, True
     size = np.nan_to_num(np.abs(rows["difference"].to_numpy()), nan=-1.0)
     return rows.take(pa.array(np.argsort(-size, kind="stable")[:_MOST_ROWS])), False
+
+
+def _of_samples(comparison: Comparison) -> list[Table | str]:
+    """What is said of single samples: nothing where none are in both runs, and no right or wrong of numbers."""
+    if not comparison.paired:
+        return []
+    found = [_samples("Loss changed most", comparison.changed)]
+    if any(name in ("accuracy", "subset_accuracy") for name in comparison.metrics["metric"].to_pylist()):
+        newly = (("Newly right", comparison.newly_right), ("Newly wrong", comparison.newly_wrong))
+        found = [*(_samples(*each) for each in newly), *found]
+    return found
 
 
 def _samples(title: str, table: pa.Table) -> Table | str:

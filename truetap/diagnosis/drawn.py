@@ -27,13 +27,12 @@ def constant(initializer: str | None) -> bool:
     return initializer is not None and initializer.partition("(")[0] in ("Zeros", "Ones", "Constant")
 
 
-def drawn(initializer: str | None, shape: tuple[int, ...], embedding: bool = False) -> Drawn | None:
+def drawn(initializer: str | None, shape: tuple[int, ...]) -> Drawn | None:
     """What an initializer draws for a kernel; None of one that isn't Keras', or draws nothing.
 
     Args:
         initializer: As the facts have it, such as "RandomNormal(mean=0, stddev=1)".
         shape: The kernel's.
-        embedding: Whether it is a table.
     """
     if initializer is None or len(shape) < 2:
         return None

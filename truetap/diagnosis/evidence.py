@@ -48,7 +48,6 @@ _WITHOUT = {
     "history": "fewer than 2 epochs have ended",
     "epochs": "fewer than 2 epochs of samples were recorded",
     "activations": "no activations were recorded (taps='diagnose' has them)",
-    "val_activations": "no activations of validation were recorded (taps='diagnose' has them)",
     "gradients": "no gradients were recorded (taps='diagnose' has them)",
     "weights": "no weights were recorded (taps='diagnose' has them)",
     "updates": "no updates were recorded (taps='diagnose' has them)",
@@ -174,7 +173,7 @@ class Evidence:
     @cached_property
     def sample_epochs(self) -> dict[str, list[int]]:
         """The epochs of which samples are recorded, by phase."""
-        return {} if self.run is None else self.run.sample_epochs()
+        return {} if self.run is None else self.run.sample_epochs
 
     def rows(self, output: str, phase: str, epoch: int) -> Rows | None:
         """Rows of an output in an epoch (-1: the last), at most `MOST`; None where there are none."""
@@ -270,11 +269,6 @@ class Evidence:
     def activations(self) -> Series | None:
         """Statistics of what came out of layers in training."""
         return Series.of(self.run, "activations", "train")
-
-    @cached_property
-    def val_activations(self) -> Series | None:
-        """The same in validation."""
-        return Series.of(self.run, "activations", "val")
 
     @cached_property
     def gradients(self) -> Series | None:

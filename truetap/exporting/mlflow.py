@@ -141,7 +141,7 @@ def _log(client: MlflowClient, run_id: str, chosen: Chosen, page: bool | None) -
     for table in tables:
         files.append(_file(table))
         client.log_text(run_id, json.dumps({"columns": list(table.columns), "data": table.rows}), files[-1])
-    with report_page(chosen, page) as html:
+    with report_page(chosen, page, diagnosis) as html:
         if html is not None:
             client.log_artifact(run_id, str(html))
             files.append(html.name)

@@ -124,7 +124,7 @@ def _log(run: wandb.Run, chosen: Chosen, page: bool | None) -> None:
         made = wandb.Table(columns=list(table.columns), data=table.rows, allow_mixed_types=True)
         run.log({names(table.name): made, "_timestamp": time})
     run.summary["findings"] = diagnosis.count
-    with report_page(chosen, page) as html:
+    with report_page(chosen, page, diagnosis) as html:
         if html is not None:
             run.log({"report": wandb.Html(str(html), inject=False), "_timestamp": time})
 

@@ -1,15 +1,15 @@
-"""Recorded values of layers, weights and gradients: raw ones, and statistics of them.
+"""Recorded values of one layer, weight or gradient: raw ones, and statistics of them.
 
-`Recordings` is a kind's shelf by path; `Recorded` one path on it. Raw values lie in a table of their
-own for each path (which one, the manifest says); they are mapped, and put into memory when asked for.
+Raw values lie in a table of their own for each path (which one, the manifest says); they are mapped, and put into
+memory when asked for. All of a kind: `truetap.reading.recordings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from truetap import rows
 from truetap.columns import concatenate
-from truetap.errors import NotRecordedError, StoreError, TruetapError, near_names
-from truetap.notebook.objects import recorded_html, recordings_html
+from truetap.errors import NotRecordedError, StoreError
+from truetap.frames import pandas
+from truetap.notebook.objects import recorded_html
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.sample_rows import Alike, Named
 from truetap.reading.statistics import Statistics
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
 
     from truetap.reading.names import Names
 
-__all__ = ["KINDS", "Filter", "Recorded", "Recordings", "raw_tables"]
+__all__ = ["Filter", "Recorded", "noun_of"]
 
 Array = npt.NDArray[Any]
 
-KINDS = ("activations", "activation_gradients", "gradients", "weights", "updates", "optimizer", "inputs", "tapped")
-_MOST_SHOWN = 50  # paths in a printed list
+_NOUNS = {"tapped": "tapped values", "optimizer_state": "optimizer variables"}  # others are plurals by themselves
+
+
+def noun_of(kind: str) -> str:
+    """What values of a kind are called in a sentence."""
+    return _NOUNS.get(kind, kind.replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -45,162 +50,6 @@ class Filter:
     phase: str | None = None
     epoch: Epochs = None
     step: int | Iterable[int] | None = None
-
-
-def raw_tables(tables: Tables, kind: str) -> dict[str, str]:
-    """The tables of raw values of a kind, by path; one of which the manifest says nothing goes by its name."""
-    said = tables.metadata.get("tensors")
-    known = said if isinstance(said, Mapping) else {}
-    found = {}
-    for table in tables.reader.tables:
-        entry = known.get(table)
-        if not isinstance(entry, Mapping):
-            head, dot, rest = table.partition(".")
-            entry = {"kind": head, "path": rest} if dot else {}
-        if entry.get("kind") == kind:
-            found[str(entry.get("path", ""))] = table
-    return found
-
-
-class Recordings(Mapping[str, "Recorded"]):
-    """All that was recorded of one kind, by path.
-
-    Args:
-        tables: The run.
-        kind: "activations", "gradients", ….
-        chosen: Which rows.
-        names: Names given to samples after the fact.
-    """
-
-    def __init__(self, tables: Tables, kind: str, chosen: Filter, names: Names | None) -> None:
-        self.kind = kind
-        self._tables = tables
-        self._chosen = chosen
-        self._names = names
-        self._raw = raw_tables(tables, kind)
-
-    @overload
-    def __call__(
-        self, path: str, *, phase: str | None = None, epoch: Epochs = None, step: int | Iterable[int] | None = None
-    ) -> Recorded: ...
-    @overload
-    def __call__(
-        self,
-        path: None = None,
-        *,
-        phase: str | None = None,
-        epoch: Epochs = None,
-        step: int | Iterable[int] | None = None,
-    ) -> Recordings: ...
-    def __call__(
-        self,
-        path: str | None = None,
-        *,
-        phase: str | None = None,
-        epoch: Epochs = None,
-        step: int | Iterable[int] | None = None,
-    ) -> Recorded | Recordings:
-        """One path of these, or all of them, at some steps.
-
-        Args:
-            path: Such as "encoder/conv", "shared#1" or "conv1/kernel"; None for all, as a mapping.
-            phase: "train", "val", "test" or "predict"; "train" if there is any, else the only one.
-            epoch: A number, several, or None for all. Negative ones count from the last recorded one.
-            step: A step, or several; steps of a phase count over the run, from 0.
-
-        Raises:
-            NotRecordedError: There is no such path, phase, epoch or step; those there are, are named.
-        """
-        chosen = Recordings(self._tables, self.kind, Filter(phase, epoch, step), self._names)
-        return chosen if path is None else chosen[path]
-
-    @cached_property
-    def paths(self) -> tuple[str, ...]:
-        """The paths of which anything was recorded, in the order of recording."""
-        batches = self._tables.batches(self.kind).select(["path"])
-        reduced = [path for batch in batches for path in pc.unique(batch.column(0)).to_pylist()]
-        return tuple(dict.fromkeys([*reduced, *self._raw]))
-
-    def __getitem__(self, path: str) -> Recorded:
-        if path not in self.paths:
-            noun = self.kind.replace("_", " ")
-            raise NotRecordedError(f"No {noun} of {path!r} were recorded. {near_names(path, self.paths)}")
-        return Recorded(self._tables, self.kind, path, self._raw.get(path), self._rows(path), self._chosen, self._names)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def to_arrow(self) -> pa.Table:
-        """The reduced values of all paths as one long table, a row a step, path and statistic.
-
-        Raises:
-            StoreError: Only raw values were recorded, or those asked for were not.
-        """
-        whole = self._tables.whole(self.kind)
-        if whole is None:
-            raise StoreError(
-                f"No reduced {self.kind.replace('_', ' ')} were recorded. Received: raw values of "
-                f"{list(self.paths)}. Expected: a tap with reduce=; the raw values of one are those of [path].values."
-            )
-        if self._chosen == Filter():
-            return whole
-        chosen = [each.reduced for each in self._found() if each.reduced is not None]
-        return pa.concat_tables(chosen) if chosen else whole[:0]
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The same as a frame."""
-        return _frame(self.to_arrow())
-
-    def __repr__(self) -> str:
-        noun = self.kind.replace("_", " ")
-        if not len(self):
-            return f"No {noun} were recorded."
-        lines = [f"  {each.summary}" for each in self._found(_MOST_SHOWN)]
-        more = [f"  … and {len(self) - _MOST_SHOWN:,} more"] if len(self) > _MOST_SHOWN else []
-        return "\n".join([f"Recorded {noun} of {len(self):,} path{'s' if len(self) > 1 else ''}:", *lines, *more])
-
-    def _repr_html_(self) -> str:
-        found = self._found(_MOST_SHOWN) if len(self) else []
-        return recordings_html(self.kind.replace("_", " "), len(self), found)
-
-    def _found(self, most: int | None = None) -> list[Recorded]:
-        """Those paths that were recorded where the filter asks; an error when there is none."""
-        found, missing = [], None
-        _ = self._by_path  # all of them are needed: read the table once
-        for path in self.paths[:most]:
-            try:
-                found.append(self[path])
-            except NotRecordedError as error:
-                missing = error
-        if missing is not None and not found:
-            raise missing
-        return found
-
-    @cached_property
-    def _by_path(self) -> dict[str, pa.Table]:
-        """The long table cut by path."""
-        whole = self._tables.whole(self.kind)
-        if whole is None:
-            return {}
-        coded = whole.column("path").combine_chunks().dictionary_encode()
-        codes = np.asarray(coded.indices)
-        order = np.argsort(codes, kind="stable")
-        ends = np.cumsum(np.bincount(codes, minlength=len(coded.dictionary)))
-        pieces = np.split(order, ends[:-1])
-        return {path: whole.take(rows) for path, rows in zip(coded.dictionary.to_pylist(), pieces, strict=True)}
-
-    def _rows(self, path: str) -> pa.Table | None:
-        if "_by_path" in self.__dict__:
-            return self._by_path.get(path)
-        found = []
-        for batch in self._tables.batches(self.kind):  # one at a time: the table of a long run is large
-            rows_of_path = batch.filter(pc.equal(batch.column("path"), path))
-            if len(rows_of_path):
-                found.append(pa.Table.from_batches([rows_of_path]))
-        return pa.concat_tables(found, promote_options="permissive") if found else None
 
 
 class Recorded:
@@ -225,12 +74,13 @@ class Recorded:
         chosen: Filter,
         names: Names | None,
     ) -> None:
-        self.kind, self.path = kind, path
+        self.kind: str = kind
+        self.path: str = path
         self._tables, self._table, self._names = tables, table, names
         epochs = _epochs_of(tables, table, reduced)
-        what = f"{kind.replace('_', ' ')} of {path!r}"
+        what = f"{noun_of(kind)} of {path!r}"
         self._what = what
-        self.phase = choose_phase(chosen.phase, epochs, what)
+        self.phase: str = choose_phase(chosen.phase, epochs, what)
         self._epochs = choose_epochs(chosen.epoch, epochs[self.phase], f"phase {self.phase!r} of the {what}")
         if table is not None and not len(tables.pick(table, self.phase, self._epochs)):
             self._table = None  # raw in another phase or epoch only
@@ -313,11 +163,12 @@ class Recorded:
         """A frame of one row a step with a column for each statistic; without any, of the raw values."""
         if self.reduced is None:
             plain = {name: _cells(self._column(name)) for name in self._raw_rows[0].schema.names}
-            return _frame(plain)
+            return pandas().DataFrame(plain)
         series = []
         for name in self.statistics:
             head = {"epoch": self.statistics.epochs(name), "step": self.statistics.steps(name)}
-            series.append(_frame(head | {name: _cells(self.statistics[name])}).set_index(["epoch", "step"]))
+            columns = head | {name: _cells(self.statistics[name])}
+            series.append(pandas().DataFrame(columns).set_index(["epoch", "step"]))
         joined = series[0].join(series[1:], how="outer") if len(series) > 1 else series[0]
         return joined.reset_index()
 
@@ -332,7 +183,10 @@ class Recorded:
     @property
     def raw_words(self) -> str:
         """How many raw values there are, in words; nothing where there are none."""
-        return "" if self._table is None else f"{self._raw_count:,} raw rows of shape {_shape_of(self._raw_rows)}"
+        if self._table is None:
+            return ""
+        shape = _shape_of(self._raw_rows)
+        return f"{self._raw_count:,} raw rows of {'one number' if shape == '()' else f'shape {shape}'}"
 
     @property
     def statistic_names(self) -> tuple[str, ...]:
@@ -345,10 +199,10 @@ class Recorded:
         return f"{self.phase}, {_epochs(self._epochs)}; {self._said_steps()}"
 
     def _repr_html_(self) -> str:
-        return recorded_html(self.kind.replace("_", " "), self)
+        return recorded_html(noun_of(self.kind), self)
 
     def __repr__(self) -> str:
-        return f"Recorded {self.kind.replace('_', ' ')} of {self.summary}"
+        return f"Recorded {noun_of(self.kind)} of {self.summary}"
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -362,8 +216,8 @@ class Recorded:
     def _raw_rows(self) -> Sequence[pa.RecordBatch]:
         if self._table is None:
             raise StoreError(
-                f"No raw {self._what} were recorded. Received: .statistics {list(self.statistics)}. Expected: a tap "
-                "without reduce= for raw values."
+                f"No raw {self._what} were recorded. Received: statistics {list(self.statistics)}, which are "
+                "in .statistics. Expected: a tap without reduce= for raw values."
             )
         picked = self._tables.pick(self._table, self.phase, self._epochs)
         alike = Alike(picked)
@@ -467,13 +321,3 @@ def _epochs(epochs: list[int]) -> str:
 
 def _cells(values: Array) -> Any:
     return values if values.ndim == 1 else list(values)
-
-
-def _frame(columns: Any) -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise TruetapError(
-            "to_pandas needs pandas. Install it: pip install 'truetap[pandas]'; or use to_arrow()."
-        ) from error
-    return columns.to_pandas() if isinstance(columns, pa.Table) else pd.DataFrame(columns)

@@ -60,11 +60,22 @@ class Statistics(Mapping[str, Array]):
         self._known: dict[str, _Series] = {}
 
     def steps(self, name: str) -> Array:
-        """The steps at which a statistic was recorded, int64; of one over an epoch, its last step."""
+        """The steps at which a statistic was recorded, int64 (n,); of one over an epoch, its last step.
+
+        Args:
+            name: Such as "mean"; the names are those of this mapping.
+
+        Raises:
+            NotRecordedError: There is no such statistic.
+        """
         return self._series(name).steps
 
     def epochs(self, name: str) -> Array:
-        """The epochs of those steps, int32."""
+        """The epochs of those steps, int32 (n,).
+
+        Args:
+            name: Such as "mean".
+        """
         return self._series(name).epochs
 
     def __getitem__(self, name: str) -> Array:

@@ -43,11 +43,22 @@ class Reducer:
         """The state of two batches together, on the host in float64; they may have different n.
 
         Unless overridden, the sum of each part.
+
+        Args:
+            one: The earlier: what `compute` gave, as arrays, or an earlier merge.
+            other: The later.
         """
         return {key: np.asarray(one[key] + other[key]) for key in one}
 
     def result(self, state: State) -> Array:
-        """What a state comes to, on the host: shape (), or of the features, or (k,), or both."""
+        """What a state comes to, on the host.
+
+        Args:
+            state: That of a batch, or of several, merged.
+
+        Returns:
+            Shape (), or that of the features, or (k,), or both: (*features, k).
+        """
         raise NotImplementedError(f"{type(self).__name__} needs result(state).")
 
     def __repr__(self) -> str:

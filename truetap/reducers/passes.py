@@ -21,7 +21,12 @@ _FAR = 1e30  # scales stay within: their inverses are float32 numbers too
 
 
 def count(values: Any, axis: Axis) -> Any:
-    """How many values each statistic is over, as an int32 scalar: all of them, or the rows."""
+    """How many values each statistic is over, as an int32 scalar: all of them, or the rows.
+
+    Args:
+        values: The tensor that `compute` was given.
+        axis: None or 0, as `compute` was given it.
+    """
     sizes = ops.shape(values) if axis is None else ops.shape(values)[:1]
     known = [size for size in sizes if isinstance(size, int)]
     number = ops.convert_to_tensor(math.prod(known), dtype="int32")

@@ -23,6 +23,7 @@ from truetap.report.content import Content
 from truetap.report.gather import gather
 
 if TYPE_CHECKING:
+    from truetap.rules import Report
     from truetap.run import Run
 
 __all__ = ["as_html", "write_report"]
@@ -43,8 +44,15 @@ _IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
 _ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 
-def write_report(run: Run, path: str | os.PathLike[str], *, model: Any = None, data: Any = None) -> str:
-    """Writes a report of the run; see `Run.report`.
+def write_report(
+    run: Run,
+    path: str | os.PathLike[str],
+    *,
+    model: Any = None,
+    data: Any = None,
+    diagnosis: Report | None = None,
+) -> str:
+    """Writes a report of the run; see `Run.report`, and `gather` for the arguments.
 
     Returns:
         The path of the file.
@@ -52,7 +60,8 @@ def write_report(run: Run, path: str | os.PathLike[str], *, model: Any = None, d
     Raises:
         StoreError: The charts' package isn't installed, or the file can't be written.
     """
-    text = as_html(gather(run, model, data))
+    _vega()  # a missing package is said before the run is read
+    text = as_html(gather(run, model, data, diagnosis))
     target = Path(path)
     partial = target.with_name(f"{target.name}.part")
     try:

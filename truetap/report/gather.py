@@ -17,11 +17,11 @@ from truetap.report.curves import curves
 from truetap.report.facts import facts_of, kind_of
 from truetap.report.layers import layers
 from truetap.report.outputs import looked_at, outputs
-from truetap.report.ranked import hardest, suspects, with_values
+from truetap.report.ranked import Hardest, hardest, suspects
 from truetap.report.roster import Roster
 
 if TYPE_CHECKING:
-    from truetap.rules import Finding
+    from truetap.rules import Finding, Report
     from truetap.run import Run
 
 __all__ = ["gather"]
@@ -29,20 +29,21 @@ __all__ = ["gather"]
 _MOST_OF_FINDING = 12
 
 
-def gather(run: Run, model: Any = None, data: Any = None) -> Content:
+def gather(run: Run, model: Any = None, data: Any = None, diagnosis: Report | None = None) -> Content:
     """All that a report of the run shows.
 
     Args:
         run: The run; it may still be written.
         model: The model, if it is at hand: then its loss is checked, too.
         data: The data, if they are at hand: then inputs that were not recorded are shown, too.
+        diagnosis: What `run.diagnose()` said, where it was asked already.
     """
     roster = Roster(run)
-    report = run.diagnose(model)
+    report = run.diagnose(model) if diagnosis is None else diagnosis
     findings = tuple(_found(run, each, roster) for each in report)
-    sections = tuple(section for section in _sections(run, roster) if section is not None)
+    found = [section for section in _sections(run, roster) if section is not None]
     samples = roster.samples(data)
-    sections = tuple(with_values(each, samples) if each.anchor == "hardest" else each for each in sections)
+    sections = tuple(each.section(samples) if isinstance(each, Hardest) else each for each in found)
     name = os.path.basename(os.path.abspath(run.path))
     return Content(
         title=name,
@@ -57,7 +58,7 @@ def gather(run: Run, model: Any = None, data: Any = None) -> Content:
     )
 
 
-def _sections(run: Run, roster: Roster) -> Iterable[Section | None]:
+def _sections(run: Run, roster: Roster) -> Iterable[Section | Hardest | None]:
     yield curves(run)
     looked = looked_at(run)
     hard, wrong = hardest(run, roster), suspects(run, roster)  # before the cells: their samples come first
@@ -69,5 +70,5 @@ def _sections(run: Run, roster: Roster) -> Iterable[Section | None]:
 
 
 def _found(run: Run, finding: Finding, roster: Roster) -> Found:
-    phase = "train" if "train" in run.sample_epochs() else next(iter(run.sample_epochs()), "")
+    phase = "train" if "train" in run.sample_epochs else next(iter(run.sample_epochs), "")
     return Found.of(finding, roster.keys(phase, finding.sample_ids[:_MOST_OF_FINDING]) if phase else ())

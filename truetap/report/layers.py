@@ -12,7 +12,8 @@ from truetap.report import charts
 from truetap.report.content import Chart, Column, Part, Section, Table
 
 if TYPE_CHECKING:
-    from truetap.reading.recorded import Recorded, Recordings
+    from truetap.reading.recorded import Recorded
+    from truetap.reading.recordings import Recordings
     from truetap.run import Run
 
 __all__ = ["layers"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from truetap import rows
 from truetap.about import column
 from truetap.errors import TaskError
 from truetap.evaluation import Evaluation
+from truetap.reading.passes import Pass
 from truetap.report import charts
 from truetap.report.confused import confused
 from truetap.report.content import Chart, Column, Part, Section, Table
@@ -29,53 +29,30 @@ if TYPE_CHECKING:
     from truetap.run import Run
     from truetap.samples import Samples
 
-__all__ = ["Looked", "looked_at", "metrics_table", "outputs", "precision_recall", "reliability"]
+__all__ = ["looked_at", "metrics_table", "outputs", "precision_recall", "reliability"]
 
 Array = npt.NDArray[Any]
 
 _PHASES = ("val", "test", "train", "predict")
-_WORDS = {"val": "validation", "train": "training", "test": "test", "predict": "prediction"}
 _MOST_POINTS, _BINS, _MOST_CURVE = 1_500, 40, 400
 
 
-@dataclass(frozen=True)
-class Looked:
-    """The samples that the views are of.
-
-    Attributes:
-        phase: Their phase; "" of a collection, which has none.
-        epoch: Their epoch; None of a collection.
-        samples: The rows.
-    """
-
-    phase: str
-    epoch: int | None
-    samples: Samples
-
-    @property
-    def words(self) -> str:
-        """Such as "validation, epoch 3"."""
-        if self.epoch is None:
-            return f"{len(self.samples):,} samples"
-        return f"{_WORDS.get(self.phase, self.phase)}, epoch {self.epoch}, {len(self.samples):,} samples"
-
-
-def looked_at(run: Run) -> Looked | None:
+def looked_at(run: Run) -> Pass | None:
     """The last epoch of the phase that tells most; None where there are no labelled samples."""
     if "samples" not in run.tables or not run.reader.num_rows("samples"):
         return None
-    epochs = run.sample_epochs()
+    epochs = run.sample_epochs
     if not epochs:
         samples = run.samples()
-        return Looked("", None, samples) if _labelled(samples) else None
+        return Pass("", None, samples) if _labelled(samples) else None
     for phase in sorted(epochs, key=lambda name: _PHASES.index(name) if name in _PHASES else len(_PHASES)):
         samples = run.samples(phase, -1)
         if _labelled(samples):
-            return Looked(phase, epochs[phase][-1], samples)
+            return Pass(phase, epochs[phase][-1], samples)
     return None
 
 
-def outputs(run: Run, looked: Looked, roster: Roster) -> list[Section]:
+def outputs(run: Run, looked: Pass, roster: Roster) -> list[Section]:
     """A section for each output that has labels."""
     made = []
     for place, name in enumerate(looked.samples.output_names):
@@ -87,7 +64,7 @@ def outputs(run: Run, looked: Looked, roster: Roster) -> list[Section]:
     return made
 
 
-def _section(run: Run, looked: Looked, view: Samples, anchor: str, heading: str, roster: Roster) -> Section:
+def _section(run: Run, looked: Pass, view: Samples, anchor: str, heading: str, roster: Roster) -> Section:
     try:
         task = view.task()
         evaluation = view.evaluate()
@@ -101,7 +78,7 @@ def _section(run: Run, looked: Looked, view: Samples, anchor: str, heading: str,
 
 
 def _parts(
-    run: Run, looked: Looked, view: Samples, task: OutputTask, evaluation: Evaluation, roster: Roster
+    run: Run, looked: Pass, view: Samples, task: OutputTask, evaluation: Evaluation, roster: Roster
 ) -> Iterable[Part]:
     if evaluation.confusion is not None:
         yield confused(run, looked.phase, view, task, evaluation, roster)

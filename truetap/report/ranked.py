@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +16,34 @@ from truetap.tasks.labels import class_name
 if TYPE_CHECKING:
     from truetap.run import Run
 
-__all__ = ["hardest", "ranked_phase", "suspects", "suspects_table", "with_values"]
+__all__ = ["Hardest", "hardest", "ranked_phase", "suspects", "suspects_table"]
 
 _MOST = 50
-_OUTPUT = ", output "
 
 
-def hardest(run: Run, roster: Roster) -> Section | None:
+@dataclass(frozen=True)
+class Hardest:
+    """Tables of samples by output, which await what is known of each: samples are read when all are chosen."""
+
+    said: tuple[str, ...]
+    tables: tuple[tuple[str, Table], ...]
+
+    def section(self, samples: Mapping[str, Sample]) -> Section:
+        """The section; its tables also say what each sample's label is and what was predicted last.
+
+        Args:
+            samples: All that is shown, with their visits.
+        """
+        tables = tuple(_with_values(table, output, samples) for output, table in self.tables)
+        return Section("hardest", "Hardest samples", self.said, tables)
+
+
+def hardest(run: Run, roster: Roster) -> Hardest | None:
     """The samples with the highest mean loss over the training; None where no training was recorded."""
     phase = ranked_phase(run)
     if phase is None:
         return None
-    parts: list[Part] = []
+    tables: list[tuple[str, Table]] = []
     said = [f"By the mean of their losses over all epochs of phase {phase!r}. Open one to see its history."]
     for name in run.output_names:
         try:
@@ -41,33 +57,21 @@ def hardest(run: Run, roster: Roster) -> Section | None:
             if key is not None:
                 rows.append((key, row["mean_loss"], row["last_loss"], row["visits"]))
         columns = (Column("sample", "sample"), Column("mean loss"), Column("last loss"), Column("visits"))
-        parts.append(Table(_of(f"The {len(rows)} hardest samples", name), columns, tuple(rows)))
-    return Section("hardest", "Hardest samples", tuple(said), tuple(parts))
+        tables.append((name, Table(_of(f"The {len(rows)} hardest samples", name), columns, tuple(rows))))
+    return Hardest(tuple(said), tuple(tables))
 
 
-def with_values(section: Section, samples: Mapping[str, Sample]) -> Section:
-    """The section, whose tables also say what each sample's label is and what was predicted last.
-
-    Args:
-        section: Tables of samples, one for each output that could be ranked.
-        samples: All that is shown, with their visits.
-    """
-    return replace(section, parts=tuple(_with_values(part, samples) for part in section.parts))
-
-
-def _with_values(part: Part, samples: Mapping[str, Sample]) -> Part:
-    assert isinstance(part, Table)
-    output = part.title.partition(_OUTPUT)[2]
+def _with_values(table: Table, output: str, samples: Mapping[str, Sample]) -> Table:
     names = [f"{kind} {output}" if output else kind for kind in ("true", "predicted")]
     rows = []
-    for row in part.rows:
+    for row in table.rows:
         sample = samples.get(str(row[0]))
         last = dict(zip(sample.heads, sample.visits[-1], strict=True)) if sample is not None else {}
         rows.append((row[0], *(last.get(name) for name in names), *row[1:]))
     if all(value is None for row in rows for value in row[1:3]):  # neither labels nor predictions were recorded
-        return part
-    columns = (part.columns[0], Column("true", "text"), Column("predicted last", "text"), *part.columns[1:])
-    return replace(part, columns=columns, rows=tuple(rows))
+        return table
+    columns = (table.columns[0], Column("true", "text"), Column("predicted last", "text"), *table.columns[1:])
+    return replace(table, columns=columns, rows=tuple(rows))
 
 
 def suspects(run: Run, roster: Roster) -> Section | None:
@@ -81,7 +85,7 @@ def suspects(run: Run, roster: Roster) -> Section | None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                table = run.label_issues(phase, name or None)
+                table = run.label_issues(phase, output=name or None)
             except (TaskError, StoreError, StructureError):  # no classes
                 continue
         said += [str(each.message) for each in caught]
@@ -91,7 +95,7 @@ def suspects(run: Run, roster: Roster) -> Section | None:
             + (f"; the {_MOST} most suspicious are listed." if len(flagged) > _MOST else ".")
         )
         if flagged:
-            names = run.samples(phase, 0 if 0 in run.sample_epochs()[phase] else -1).class_names
+            names = run.samples(phase, 0 if 0 in run.sample_epochs[phase] else -1).class_names
             title = _of("Suspect labels", name)
             parts.append(suspects_table(flagged[:_MOST], names, title, partial(roster.key, phase)))
     return Section("labels", "Labels that are probably wrong", tuple(said), tuple(parts)) if said else None
@@ -122,9 +126,9 @@ def suspects_table(
 
 
 def _of(words: str, output: str) -> str:
-    return f"{words}{_OUTPUT}{output}" if output else words
+    return f"{words}, output {output}" if output else words
 
 
 def ranked_phase(run: Run) -> str | None:
     """Training where it is recorded, else validation: the phases that come again and again."""
-    return next((phase for phase in ("train", "val") if phase in run.sample_epochs()), None)
+    return next((phase for phase in ("train", "val") if phase in run.sample_epochs), None)

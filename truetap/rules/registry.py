@@ -56,6 +56,9 @@ def register(rule: R) -> R:
 def unregister(name: str) -> None:
     """Takes a registered rule away again.
 
+    Args:
+        name: The rule's.
+
     Raises:
         DiagnosisError: None of that name was registered.
     """

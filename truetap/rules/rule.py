@@ -46,4 +46,8 @@ class Rule(Protocol[E]):
     def after(self) -> tuple[str, ...]: ...
 
     def check(self, evidence: E) -> Iterable[Finding]:
-        """What is to be said; nothing when all is well."""
+        """What is to be said; nothing when all is well.
+
+        Args:
+            evidence: What is read; attributes that `needs` names are not None.
+        """

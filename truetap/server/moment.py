@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from truetap.errors import StoreError
-from truetap.reading.tables import Tables
+from truetap.reading.state import State
 from truetap.run import Run
 from truetap.store.files import files_of
 from truetap.store.layout import MANIFEST
@@ -25,8 +25,8 @@ class Moment(Run):
     """A run that doesn't look again whether it has changed. To be used by one thread."""
 
     @property
-    def _tables(self) -> Tables:
-        return self._moment
+    def _state(self) -> State:
+        return self._read
 
 
 def stamp_of(folder: AnyPlace) -> str:

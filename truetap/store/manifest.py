@@ -7,7 +7,6 @@ not know are left alone by a reader; a change that older readers would misread r
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
+import truetap
 from truetap.errors import DamagedRunError, StoreError
 from truetap.store.files import Place, files_of
 from truetap.store.layout import is_parquet, is_table, is_worker, part_of, rank_of, unfinished_manifest
@@ -128,10 +128,7 @@ class Manifest:
 
 def writer_version() -> str:
     """The version of truetap that is running."""
-    try:
-        return importlib.metadata.version("truetap")
-    except importlib.metadata.PackageNotFoundError:  # run from its source folder
-        return "unknown"
+    return truetap.__version__
 
 
 def checked_metadata(metadata: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -31,7 +31,7 @@ class LossUnsuitedToTask:
 
     name = "loss_unsuited_to_task"
     needs = ("labelled",)
-    after = ("softmax_on_one_unit", "labels_scaled", "label_encoding")
+    after = ("softmax_on_one_unit", "labels_scaled", "label_encoding", "swapped_outputs")
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         """One finding for each output."""

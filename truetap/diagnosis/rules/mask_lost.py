@@ -59,6 +59,7 @@ class MaskLost:
                 "mask by hand: layer(x, mask=embedding.compute_mask(tokens))."
             ),
             where=dropped,
+            reference="https://keras.io/guides/understanding_masking_and_padding/",
             layers=tuple(without),
             certainty=0.6,
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from truetap.diagnosis.breakdown import breakdown
 from truetap.diagnosis.evidence import Evidence
 from truetap.diagnosis.output import OutputEvidence
 from truetap.diagnosis.rows import Rows
@@ -71,7 +72,13 @@ class NanInData:
         )
 
     def _borne(self, evidence: Evidence, some: Sampled) -> bool:
-        """Whether the outputs of samples with missing values are finite: the model fills them in itself."""
+        """Whether the outputs of samples with missing values are finite, and gradients: the model fills them in itself.
+
+        A ReLU alone is no filling in: on TensorFlow it gives 0 for NaN, and hands back a gradient of NaN.
+        """
+        broken = breakdown(evidence)
+        if broken is not None and broken.place == "derivative":
+            return False
         gone = _not_finite(some.values)
         for output in evidence.outputs or ():
             rows = output.first
@@ -97,7 +104,10 @@ class NanInData:
             severity=Severity.NOTE if borne else Severity.ERROR,
             seen=f"{int(bad.sum())} of {len(rows)} samples have NaN or infinity in the labels of {output.words}.",
             why="The loss leaves them out." if borne else _WHY,
-            do="Leave these samples out, or mask them (tt.losses.masked(loss, mask=…)): a weight of 0 does not help.",
+            do=(
+                'Leave these samples out, or mask them (tt.losses.Masked(loss, mask_value=float("nan"))): a weight of '
+                "0 does not help."
+            ),
             where="y",
             numbers={"share": float(1 - true.mean()), "samples": float(bad.sum())},
             output=output.name,

@@ -27,8 +27,9 @@ class NotShuffled:
     """Labels that follow the order of the samples in the first epoch and still in the last.
 
     Measured as the share of the labels' variance between blocks of one batch (at least 16 samples), less what chance
-    gives: omega squared (Hays 1963), 0 for mixed rows and 1 for sorted ones. A warning for classes from a half on; for
-    numbers only when they rise or fall with the order, since a series in its order is no mistake. Models that carry
+    gives: omega squared (Hays 1963), 0 for mixed rows and 1 for sorted ones; why to mix them: LeCun et al. 1998. A
+    warning for classes from a half on; for numbers only when they rise or fall with the order, since a series in its
+    order is no mistake. Models that carry
     their state from batch to batch need the order. Of rows that were mixed in fit, but split off in their order,
     validation holds classes that training never sees: that is said too.
     """
@@ -77,6 +78,7 @@ class NotShuffled:
                 "data; in a PyDataset mix the indices in on_epoch_end."
             ),
             where=what,
+            reference="https://doi.org/10.1007/978-3-642-35289-8_3",
             numbers={"between": share},
             output=output.name,
             certainty=0.9,
@@ -108,6 +110,7 @@ class NotShuffled:
             ),
             do="Mix x and y together once before they are split.",
             where="validation_split" if split else "validation_data",
+            reference="https://keras.io/api/models/model_training_apis/",
             numbers={"unseen": float(unseen.mean())},
             output=output.name,
             certainty=0.85,

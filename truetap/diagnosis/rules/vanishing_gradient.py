@@ -51,6 +51,7 @@ class VanishingGradient:
         "saturated_units",
         "learning_rate_too_high",
         "negative_learning_rate",
+        "exploding_gradient",
     )
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
@@ -119,9 +120,10 @@ def _norms(evidence: Evidence, wiring: Wiring) -> list[tuple[str, float]]:
     assert evidence.gradients is not None
     found = []
     for path, layer in wiring.layers.items():
-        names = [weight.path for weight in layer.weights if weight.trainable]
-        each = [evidence.gradients.of_path(name, "norm")[:_STEPS] for name in names]
-        if kernel_of(layer) is None or not each or len({len(norms) for norms in each}) != 1:
+        by_weight = {weight: evidence.gradients.of_path(weight.path, "norm")[:_STEPS] for weight in layer.weights}
+        each = [norms for norms in by_weight.values() if len(norms)]  # of frozen weights none, nor of what wasn't asked
+        matrices = [weight for weight, norms in by_weight.items() if len(norms) and len(weight.shape) > 1]
+        if kernel_of(layer) is None or not matrices or len({len(norms) for norms in each}) != 1:
             continue
         norms = np.sqrt(np.sum(np.square(each), axis=0))
         known = norms[np.isfinite(norms) & (norms > 0)]

@@ -20,9 +20,10 @@ _SCORES = re.compile(r"(^|_)(coef\w*|score|iou|jaccard|accuracy|acc|f1|r2|ssim|p
 class WrongDirection:
     """The loss rises all the way to the right answer: a sign is turned round, or a score is minimised.
 
-    Said only when it rises from the batch and from five random ones, and the right answer is the highest
-    point (values below 0 that rise, or a maximum from both sides), or the loss is named a score. A contrastive
-    loss, which pushes apart what is labelled 1, does neither.
+    Outputs are moved to the labels in six steps, from the batch and from five random ones. It is said only when the
+    loss rises at every step from each of them, and the right answer is the highest point (values below 0 that rise, or
+    a maximum from both sides), or the loss is named a score. A contrastive loss, which pushes apart what is labelled 1,
+    does neither.
     """
 
     name = "wrong_direction"

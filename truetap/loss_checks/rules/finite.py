@@ -18,7 +18,10 @@ _LARGE = 300.0  # an ordinary value in many targets; its square is no float16
 
 
 class NotFinite:
-    """The loss or its gradient isn't finite on the batch."""
+    """The loss or its gradient isn't finite on the batch as given.
+
+    Exact: no threshold. NaN among the labels are counted and named as the reason.
+    """
 
     name = "not_finite"
     needs: tuple[str, ...] = ("values",)
@@ -52,7 +55,12 @@ class _Border:
 
 
 class NotFiniteAtBorder:
-    """The loss or its gradient isn't finite where training can get: log 0, sqrt 0, a division by 0."""
+    """The loss or its gradient isn't finite where training can get: log 0, sqrt 0, a division by 0.
+
+    One sample of the batch is put at a border: outputs of 0, of 1 (of a distribution, all of it in one class), equal to
+    the label; a label of 0. A warning where outputs or labels of this kind come there, else a note, as of Keras' own
+    losses.
+    """
 
     name = "not_finite_at_border"
     needs: tuple[str, ...] = ("values", "slope")
@@ -85,7 +93,11 @@ class NotFiniteAtBorder:
 
 
 class Float16Overflow:
-    """The loss computes in float16, and leaves its range."""
+    """The loss computes in float16, and leaves its range.
+
+    Looked at where the loss casts to float16 or is of that dtype: on the batch, and, unless outputs are probabilities,
+    on the batch scaled to outputs of 300, whose square is beyond 65,504, the largest float16.
+    """
 
     name = "float16_overflow"
     needs: tuple[str, ...] = ("values", "graph")

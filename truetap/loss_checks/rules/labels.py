@@ -29,7 +29,11 @@ _LABELS = frozenset({
 
 
 class SwappedArguments:
-    """Labels taken for outputs: by the names of the parameters, or in a call of another loss."""
+    """Labels taken for outputs: by the names of the parameters, or in a call of another loss.
+
+    Keras calls `loss(y_true, y_pred)` by position. Told by parameters named the other way round, or by a call in the
+    source that hands the two on the other way round; and only where the exchange changes the number on the batch.
+    """
 
     name = "swapped_arguments"
     needs: tuple[str, ...] = ("values",)
@@ -72,7 +76,10 @@ class SwappedArguments:
 
 
 class LabelsTruncated:
-    """The fractions of the labels make no difference."""
+    """The fractions of the labels make no difference: the loss casts labels to integers.
+
+    Exact: cut to whole numbers, labels give the same loss to the last bit; moved by 1, they don't.
+    """
 
     name = "labels_truncated"
     needs: tuple[str, ...] = ("values", "repeatable")
@@ -100,7 +107,10 @@ class LabelsTruncated:
 
 
 class LabelsRounded:
-    """Whole numbers beyond 2**24 lose digits when Keras casts labels to float32."""
+    """Whole numbers beyond 2**24 lose digits when Keras casts labels to float32, the dtype of a loss by default.
+
+    Exact: labels that come out as other numbers are counted. Such as ids that were put into y_true.
+    """
 
     name = "labels_rounded"
     needs: tuple[str, ...] = ()

@@ -40,7 +40,12 @@ class _Alike:
 
 
 class MeanOverMasked:
-    """The loss leaves elements out of the sum, and counts them in the mean."""
+    """The loss leaves elements out of the sum, and counts them in the mean.
+
+    So the loss, and with it the gradient, is the smaller the more of a batch is masked. Certain: elements labelled -1,
+    NaN, -100, 255, -999 or 0 have exactly no gradient, labels beside that value have one; and half of a batch of equal
+    elements so labelled halves the loss (to 1e-3). Losses that sum over elements, and Keras' own, are let be.
+    """
 
     name = "mean_over_masked"
     needs: tuple[str, ...] = ("values", "graph")

@@ -18,7 +18,9 @@ __all__ = ["ImplicitBroadcast", "UnalignedRanks"]
 class ImplicitBroadcast:
     """The loss compares every label with every output.
 
-    Told by its effect: with labels reshaped to the outputs' shape, the same numbers give another loss.
+    Of (n,) against (n, 1) broadcasting makes a table of n by n, whose mean is minimised. Told by its effect: with
+    labels reshaped to the outputs' shape, the same numbers give another loss (by more than 1e-3); or, where the shapes
+    differ inside the loss, labels shuffled among the samples give the same one.
     """
 
     name = "implicit_broadcast"
@@ -95,7 +97,10 @@ class ImplicitBroadcast:
 
 
 class UnalignedRanks:
-    """The loss raises on labels of another rank, and would run had they the outputs' shape."""
+    """The loss raises on labels of another rank, and would run had they the outputs' shape.
+
+    Exact: (n,) against (n, 1), or (n, T) against (n, T, 1), run both ways.
+    """
 
     name = "unaligned_ranks"
     needs: tuple[str, ...] = ()

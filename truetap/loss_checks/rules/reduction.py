@@ -15,7 +15,10 @@ __all__ = ["BatchStatistics", "PartialBatch", "ReducedBeforeWeights"]
 
 
 class PartialBatch:
-    """The loss raises on a smaller batch: the last of an epoch, or a single sample."""
+    """The loss raises on a smaller batch: the last of an epoch, or a single sample.
+
+    Exact: run on the batch without its last sample, and on its first sample alone.
+    """
 
     name = "partial_batch"
     needs: tuple[str, ...] = ("values",)
@@ -39,8 +42,9 @@ class PartialBatch:
 class ReducedBeforeWeights:
     """The loss reduces the batch itself, so that weights reach only the result.
 
-    One that is no mean of its samples, or is documented to be of the whole batch as Dice is, is named if weights
-    are given; without them it is left to `BatchStatistics`.
+    Told by the shape of what it returns for the batch and for single samples. An error with `sample_weight`, else a
+    warning. One that is no mean of its samples, or is documented to be of the whole batch as Dice is, is named if
+    weights are given; without them it is left to `BatchStatistics`.
     """
 
     name = "reduced_before_weights"
@@ -63,7 +67,11 @@ class ReducedBeforeWeights:
 
 
 class BatchStatistics:
-    """The loss of a sample depends on the samples that happen to be beside it."""
+    """The loss of a sample depends on the samples that happen to be beside it.
+
+    Each sample is run alone and must have the loss that it has in the batch (to 1e-3). Contrastive losses mean it so;
+    Dice, and others whose documentation says it, get a note.
+    """
 
     name = "batch_statistics"
     needs: tuple[str, ...] = ("values", "singles", "repeatable")

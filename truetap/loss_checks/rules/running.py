@@ -11,7 +11,10 @@ __all__ = ["DoesNotRun", "DoesNotTrace", "DynamicShape", "NotRepeatable", "Value
 
 
 class DoesNotRun:
-    """The loss raises on the batch that it was given."""
+    """The loss raises on the batch that it was given.
+
+    Exact; what takes the value of a tensor into Python is told apart (value_in_python).
+    """
 
     name = "does_not_run"
     needs: tuple[str, ...] = ()
@@ -34,7 +37,11 @@ class DoesNotRun:
 
 
 class ValueInPython:
-    """The loss asks a tensor for its value: NumPy, `float()`, `if`."""
+    """The loss asks a tensor for its value: NumPy, `float()`, `if`.
+
+    Exact: the error that it raises under a trace, or, on torch, where there is none, the calls that were seen. It is
+    said on all three backends, since what works on one fails, or is wrong, on the others.
+    """
 
     name = "value_in_python"
     needs: tuple[str, ...] = ()
@@ -58,7 +65,11 @@ class ValueInPython:
 
 
 class DynamicShape:
-    """A shape inside the loss depends on values: boolean indexing, `nonzero`."""
+    """A shape inside the loss depends on values: boolean indexing, `nonzero`.
+
+    Exact: seen in the trace of the loss, or in the error that it raises there. JAX, and XLA on TensorFlow, can't
+    compile it.
+    """
 
     name = "dynamic_shape"
     needs: tuple[str, ...] = ("values",)
@@ -80,7 +91,10 @@ class DynamicShape:
 
 
 class DoesNotTrace:
-    """The loss runs op by op, but not under a trace."""
+    """The loss runs op by op, but not under the trace in which `fit` compiles it.
+
+    Exact, and what is left: reasons that are known have rules of their own.
+    """
 
     name = "does_not_trace"
     needs: tuple[str, ...] = ("values",)
@@ -100,7 +114,11 @@ class DoesNotTrace:
 
 
 class NotRepeatable:
-    """Two runs on one batch give two results."""
+    """Two runs on one batch give two results.
+
+    A note where the loss draws random numbers by Keras; a warning where nothing in its trace draws any: it depends on
+    Python's state or NumPy's random numbers, which a compiled step reads once and keeps.
+    """
 
     name = "not_repeatable"
     needs: tuple[str, ...] = ("values",)

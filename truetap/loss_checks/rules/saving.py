@@ -15,7 +15,11 @@ __all__ = ["NotRestored"]
 
 
 class NotRestored:
-    """A loss whose settings are lost, or which can't be made again, when its model is loaded."""
+    """A loss whose settings are lost, or which can't be made again, when its model is loaded.
+
+    Made again by `from_config(get_config())`, it must give the same number on the batch (to 1e-3). A lambda, which a
+    saved model can't find by name, is a note.
+    """
 
     name = "not_restored"
     needs: tuple[str, ...] = ("values", "repeatable")

@@ -25,7 +25,10 @@ _HIDDEN: ContextVar[bool] = ContextVar("the batch axis is hidden", default=False
 
 
 class UnknownBatch:
-    """The loss reads the number of samples from a static shape."""
+    """The loss reads the number of samples from a static shape: `y_pred.shape[0]` is None where TensorFlow traces.
+
+    Exact: it is traced with a batch axis of unknown size, or on symbols that hide theirs, and raises.
+    """
 
     name = "unknown_batch"
     needs: tuple[str, ...] = ("values", "graph")

@@ -14,7 +14,11 @@ __all__ = ["WeightsShape"]
 
 
 class WeightsShape:
-    """Weights and values of different shapes: an error when sizes differ, a wrong number when they don't."""
+    """Weights and values of different shapes: an error when sizes differ, a wrong number when they don't.
+
+    Exact: the shape of `sample_weight` against that of what the loss returns, after Keras has added or removed a last
+    axis of 1. A weight may be broadcast along an axis of size 1 of its own, and along no other.
+    """
 
     name = "weights_shape"
     needs: tuple[str, ...] = ("values", "sample_weight")
