@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import keras
 import numpy as np
 from _measure import PACKAGES, Timed, facts, load, quartiles, table, timed, write_section
-from _training import Workload, workload
+from _training import workload
 
 import truetap as tt
 
@@ -187,15 +188,17 @@ def fit(way: Way, data: dict[str, Any], folder: Path, rows: int | None = None) -
     return one
 
 
-def measure(lanes: list[Way], work: Workload, data: dict[str, Any], steps: int, repetitions: int, folder: Path) -> None:
-    """All lanes in turns, every second time in the opposite order."""
+def measure(lanes: list[Way], rows: int, data: dict[str, Any], repetitions: int, until: float, folder: Path) -> None:
+    """All lanes in turns, every second time in the opposite order; until about so late, but three times at least."""
     for way in lanes:
         way.model, way.callbacks = network(), way.make(folder / "fit")
-        fit(way, data, folder / "fit", EPOCHS * steps * work.batch)
+        fit(way, data, folder / "fit", rows)
     for repetition in range(repetitions):
+        if repetition >= min(3, repetitions) and time.monotonic() > until:
+            break
         for way in reversed(lanes) if repetition % 2 else lanes:
             way.times[repetition] = fit(way, data, folder / "fit")
-        print(f"repetition {repetition + 1} of {repetitions}", file=sys.stderr, flush=True)
+        print(f"repetition {repetition + 1}", file=sys.stderr, flush=True)
 
 
 def row(way: Way, plain: Way) -> list[str]:
@@ -218,19 +221,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few steps and repetitions, to see that all of it works")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/RESULTS.md")
-    parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--repetitions", type=int, help="at most; 9 by default")
+    parser.add_argument("--seconds", type=float, default=360.0, help="about so long in all")
     parser.add_argument("--steps", type=int, help="of an epoch; 100 by default")
     asked = parser.parse_args()
     steps = asked.steps or (5 if asked.quick else 100)
     repetitions = asked.repetitions or (2 if asked.quick else 9)
-    backend, before, work = keras.backend.backend(), load(), workload("cnn")
+    backend, before, work, began = keras.backend.backend(), load(), workload("cnn"), time.monotonic()
     data = work.data(steps)
     lanes = ways(data)
     with tempfile.TemporaryDirectory() as folder:
-        measure(lanes, work, data, steps, repetitions, Path(folder))
+        rows = EPOCHS * steps * work.batch
+        measure(lanes, rows, data, repetitions, began + asked.seconds, Path(folder))
     said = facts((*PACKAGES[backend], "tensorboard", "numpy", "pyarrow"))
     said.append(("load", f"{before:.1f} before, {load():.1f} after"))
-    said.append(("size", f"{EPOCHS} epochs of {steps} batches of {work.batch}, {repetitions} repetitions"))
+    said.append(("size", f"{EPOCHS} epochs of {steps} batches of {work.batch}, {len(lanes[0].times)} repetitions"))
     columns = ("what", "median", "quartiles", "CPU time", "best seconds, this / plain")
     lines = table(columns, [row(way, lanes[0]) for way in lanes[1:]])
     body = "\n\n".join([ABOUT, lines, "\n".join(f"- {name}: {text}" for name, text in said)])
