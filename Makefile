@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo test check format bench pictures clean
+.PHONY: demo test check docs linkcheck format bench pictures dist smoke clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
@@ -17,6 +17,13 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check truetap tests benchmarks examples docs
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
+	$(BIN)/python docs/links.py docs/_build/html
+
+linkcheck: $(VENV)/.docs # follows links to other sites, so it needs a network and is no part of CI
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/linkcheck
+
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix truetap tests benchmarks examples docs
 	$(BIN)/ruff format truetap tests benchmarks examples docs
@@ -28,6 +35,16 @@ bench: $(VENV)/.test
 
 pictures: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python docs/picture.py
+
+dist: $(VENV)/.release # a wheel and an sdist, the wheel built from the sdist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tests/release/check_dist.py dist
+
+EXTRAS ?= # such as "jax pandas"; by default each
+smoke: dist
+	$(BIN)/python tests/release/smoke.py dist $(EXTRAS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,5 +61,13 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml requirements/torch.txt requirem
 	$(BIN)/pip install --quiet -e .
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.test requirements/docs.txt
+	$(BIN)/pip install --quiet -r requirements/docs.txt
+	touch $@
+
+$(VENV)/.release: $(VENV)/bin/python requirements/release.txt
+	$(BIN)/pip install --quiet -r requirements/release.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache

@@ -4,6 +4,8 @@ Records the training of examples/wrong_labels.py in a temporary folder, opens it
 of `chromium`, or stands in CHROMIUM, and takes findings and curves, and the suspect labels.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
@@ -17,7 +19,7 @@ HERE = Path(__file__).parent
 WIDTH, HEIGHT, NARROW = 1000, 1000, 430
 
 
-def main():
+def main() -> None:
     """Records, opens, takes the picture."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not chromium:
@@ -32,7 +34,9 @@ def main():
             page.wait_for_selector("body[data-charts='drawn']", state="attached")
             page.screenshot(path=HERE / "report.png")
             page.set_viewport_size({"width": NARROW, "height": 20 * HEIGHT})
-            top = page.locator("#labels").bounding_box()["y"]
+            labels = page.locator("#labels").bounding_box()
+            assert labels is not None
+            top = labels["y"]
             page.screenshot(
                 path=HERE / "suspects.png", clip={"x": 0, "y": top, "width": NARROW, "height": HEIGHT * NARROW / 400}
             )

@@ -102,9 +102,9 @@ def test_the_same_in_chunks_of_any_size(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_epochs_can_be_chosen(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [Epoch([1], [0], [RIGHT]), Epoch([1], [0], [WRONG])])
-    assert run.dynamics(epochs=-1)["confidence"].to_pylist() == pytest.approx([0.2])
+    assert run.dynamics(epoch=-1)["confidence"].to_pylist() == pytest.approx([0.2])
     with pytest.raises(tt.StoreError, match=r"epoch 5\. Expected: 0, 1"):
-        run.dynamics(epochs=5)
+        run.dynamics(epoch=5)
 
 
 def test_hardest_by_loss_and_by_other_columns(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_what_has_no_dynamics_is_refused(tmp_path: Path) -> None:
 def test_phases_and_outputs_that_are_not_there(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [Epoch([1], None, HALF)], SOFTMAX, "predict")
     with pytest.raises(tt.NotRecordedError, match=r"phase='train'\. Expected: 'predict'"):
-        run.dynamics()
+        run.dynamics("train")
     with pytest.raises(tt.TaskError, match=r"There are no labels in these rows\. Received: phase 'predict'"):
-        run.dynamics("predict")
+        run.dynamics()  # the only phase there is
     with pytest.raises(tt.StructureError, match=r"one output, without a name\. Received: output='age'"):
         run.dynamics("predict", output="age")

@@ -1,34 +1,54 @@
-"""Inputs as vectors: against the formulas, written out."""
+"""The list of features names tests that exist, and what a run says of a feature is what its tests say."""
 
 from __future__ import annotations
 
-import numpy as np
+import ast
+from pathlib import Path
 
-from truetap.diagnosis.features import features
-from truetap.diagnosis.sampled import Sampled
+import pytest
 
+from tests.features import Feature, Outcome, Refusal, Result, features, outcome
 
-def test_words_are_counted_and_weighed_by_how_rare_they_are() -> None:
-    ids = np.asarray([[1.0, 1.0, 2.0], [1.0, 3.0, 3.0], [1.0, 4.0, 2.0]])
-    found = features(Sampled("x", ids, None, looked_up=True))
-    # of words 1 to 4: in 3, 2, 1 and 1 of 3 texts
-    rare = np.log(3 / np.asarray([3, 2, 1, 1]))
-    counts = np.asarray([[2, 1, 0, 0], [1, 0, 2, 0], [1, 1, 0, 1]])
-    expected = counts * rare
-    assert found is not None
-    np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True))
+BACKENDS = Path(__file__).with_name("backends")
+PASSED, FAILED = Result("passed"), Result("failed")
 
 
-def test_numbers_are_standardised_and_constants_left_out() -> None:
-    values = np.asarray([[[0.5, 7.0]], [[1.5, 7.0]], [[4.0, 7.0]]])
-    found = features(Sampled("x", values, None, looked_up=False))
-    assert found is not None
-    np.testing.assert_allclose(found, (values[:, :, 0] - 2.0) / values[:, :, 0].std())
+def test_every_test_that_is_named_exists() -> None:
+    named = {name for each in features() for backend in ("", *each.refused) for name in each.tests_on(backend)}
+    for file in {name.split("::")[0] for name in named}:
+        tree = ast.parse((BACKENDS / file).read_text(encoding="utf-8"))
+        there = {f"{file}::{node.name}" for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert {name.split("[")[0] for name in named if name.startswith(f"{file}::")} <= there
 
 
-def test_whole_numbers_that_nothing_looks_up_have_no_distance() -> None:
-    assert features(Sampled("x", np.asarray([[3.0, 9.0], [4.0, 1.0]]), None, looked_up=False)) is None
+def test_names_are_there_once() -> None:
+    names = [(each.group, each.name) for each in features()]
+    assert len(names) == len(set(names))
 
 
-def test_the_same_words_in_all_texts_tell_nothing() -> None:
-    assert features(Sampled("x", np.asarray([[1.0, 2.0], [2.0, 1.0]]), None, looked_up=True)) is None
+FEATURE = Feature("group", "name", ("a.py::one", "a.py::two[x]"), {"jax": Refusal("why", ("b.py::no",))})
+
+
+@pytest.mark.parametrize(
+    ("backend", "results", "expected"),
+    [
+        ("torch", {"a.py::one[1]": PASSED, "a.py::one[2]": PASSED, "a.py::two[x]": PASSED}, Outcome("yes")),
+        (
+            "torch",
+            {"a.py::one[1]": PASSED, "a.py::one[2]": FAILED, "a.py::two[x]": PASSED},
+            Outcome("fails", failed=("a.py::one[2]",)),
+        ),
+        ("torch", {"a.py::one": PASSED, "a.py::two[y]": PASSED, "a.py::one_more": FAILED}, Outcome("not tested")),
+        ("torch", {"a.py::one": PASSED, "a.py::two[x]": Result("skipped", "s")}, Outcome("not tested", "s")),
+        ("jax", {"b.py::no": PASSED}, Outcome("refused", "why")),
+        ("jax", {"b.py::no": FAILED}, Outcome("fails", failed=("b.py::no",))),
+        ("jax", {"a.py::one": PASSED, "a.py::two[x]": PASSED}, Outcome("not tested")),
+    ],
+)
+def test_outcomes(backend: str, results: dict[str, Result], expected: Outcome) -> None:
+    assert outcome(FEATURE, backend, results, frozenset()) == expected
+
+
+def test_a_file_that_cannot_be_collected_is_a_failure() -> None:
+    expected = Outcome("fails", failed=("a.py::one", "a.py::two[x]"))
+    assert outcome(FEATURE, "torch", {}, frozenset({"a.py"})) == expected

@@ -9,7 +9,8 @@ import pytest
 
 from truetap import reducers
 from truetap.errors import TapError
-from truetap.reducers import Histogram, Quantiles, Reducer, resolve
+from truetap.reducers import Histogram, Quantiles, Reducer
+from truetap.reducers.registry import resolve
 
 NAMES = [
     "mean",

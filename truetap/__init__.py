@@ -33,9 +33,12 @@ from truetap.errors import (
     TruetapWarning,
     UnknownMetricError,
     UnlabelledDataError,
+    near_names,
 )
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from truetap import losses, reducers, rules
     from truetap.agreement import Agreement, compare_with_fit
     from truetap.alignment import Alignment, check_alignment
@@ -68,7 +71,7 @@ if TYPE_CHECKING:
     )
     from truetap.uploading import upload
 
-__version__ = "0.1.0.dev0"
+    __version__: str
 
 _HOMES = {
     "ActivationGradients": "truetap.taps",
@@ -179,13 +182,36 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        version = globals()[name] = _installed_version()
+        return version
     if name in ("losses", "reducers", "rules"):
-        return importlib.import_module(f"truetap.{name}")
+        return _module(f"truetap.{name}")
     if name not in _HOMES:
-        raise AttributeError(f"module 'truetap' has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'truetap' has no attribute {name!r}. {near_names(name, __all__)}")
+    found = globals()[name] = getattr(_module(_HOMES[name]), name)
     return found  # the next look finds it without coming here
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:  # most modules import Keras, which imports its backend
+        from truetap.backends.installed import refuse_absent
+
+        refuse_absent(error)
+        raise
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def _installed_version() -> str:
+    """What was installed: the tag that it was built from, or the commit after it."""
+    from importlib import metadata  # 25 ms, more than all the rest of importing truetap
+
+    try:
+        return metadata.version("truetap")
+    except metadata.PackageNotFoundError:  # a source tree on PYTHONPATH; any number would be a guess
+        return "0+not.installed"

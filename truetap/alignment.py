@@ -16,6 +16,7 @@ import numpy.typing as npt
 from truetap.backends.tensors import all_to_host
 from truetap.data.opening import open_source
 from truetap.data.reader import Reader
+from truetap.data.source import nothing_came
 from truetap.errors import DataError
 from truetap.fingerprint import fingerprint
 from truetap.identified import Identified
@@ -64,6 +65,8 @@ class Alignment:
             f"the first difference is at row {self.first_difference}): labels of one pass do not belong to "
             "predictions of another. Pair in one pass with tt.collect."
         )
+
+    __repr__ = __str__
 
 
 def check_alignment(
@@ -131,5 +134,5 @@ def _pass(reader: Reader) -> tuple[Array, Array]:
         inputs.append(fingerprint(read.parts.host_x()))
         labels.append(fingerprint(all_to_host(read.parts.y)))
     if not inputs:
-        raise DataError(f"The {reader.facts.kind} gave no batch. Expected: one or more.")
+        raise nothing_came(reader.facts.kind)
     return np.concatenate(inputs), np.concatenate(labels)

@@ -144,6 +144,7 @@ class Collector:
         """Starts the step, and takes from the batch what is kept: its memory may be filled anew."""
         parts = read.parts
         _check_labels(parts.y)
+        _check_inputs(parts.x)
         x, self._columns = _model_inputs(self._model, parts.x)
         arguments = self._arguments(x, parts)
         form = _form(arguments)
@@ -276,6 +277,19 @@ def _check_labels(y: Any) -> None:
             raise DataError(
                 f"Labels are numbers. Received: labels {path!r} of dtype {leaf.dtype}. Expected: int or float; make "
                 "class indices of names, such as names, y = np.unique(y, return_inverse=True)."
+            )
+
+
+def _check_inputs(x: Any) -> None:
+    for path, leaf in flatten(x).items():
+        if getattr(getattr(leaf, "dtype", None), "kind", "") != "O" or not np.size(leaf):
+            continue
+        first = np.ravel(leaf)[0]
+        if not isinstance(first, str | bytes):
+            at = f" {path!r}" if path else ""
+            raise DataError(
+                f"Inputs are numbers, bools or strings. Received: inputs{at} of dtype object that hold "
+                f"{type(first).__name__}. Expected: such as x.astype('float32')."
             )
 
 

@@ -128,7 +128,8 @@ class TaskError(TruetapError, ValueError):
 class UnknownMetricError(TaskError, KeyError):
     """A metric was asked for that this evaluation doesn't have."""
 
-    __str__ = Exception.__str__  # KeyError would show the repr of the message
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError would show the repr of the message
 
 
 class StoreError(TruetapError, OSError):
@@ -138,7 +139,8 @@ class StoreError(TruetapError, OSError):
 class NotRecordedError(StoreError, KeyError):
     """A path, phase, epoch, step or statistic was asked for that the run doesn't have."""
 
-    __str__ = Exception.__str__  # KeyError would show the repr of the message
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError would show the repr of the message
 
 
 class RunExistsError(StoreError):

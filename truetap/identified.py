@@ -15,7 +15,7 @@ from truetap.data.arrays import ArraySource, holds_arrays
 from truetap.errors import IdError
 from truetap.ledger import LEDGER
 
-__all__ = ["Identified", "recorded_ids", "with_ids"]
+__all__ = ["Identified", "apart", "recorded_ids", "with_ids"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,19 @@ class Identified:
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+def apart(data: Any, ids: Any) -> tuple[Any, Any]:
+    """Data and the rule by which their samples are named, where `with_ids` may have put them together.
+
+    Raises:
+        IdError: The data carry ids, and others are given.
+    """
+    if not isinstance(data, Identified):
+        return data, ids
+    if ids is not None:
+        raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one of them.")
+    return data.data, data.ids
 
 
 def with_ids(data: Any, ids: Any = None) -> Any:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from truetap.data.opening import open_source
 from truetap.data.reader import Reader
-from truetap.errors import DataError, IdError
+from truetap.data.source import nothing_came
+from truetap.errors import IdError
 from truetap.fingerprint import fingerprint
-from truetap.identified import Identified
+from truetap.identified import apart
 from truetap.ids import repeated
 
 __all__ = ["Naming", "walk"]
@@ -123,10 +124,7 @@ def walk(
     data: Any, ids: Any = None, *, steps: int | None = None, columns: tuple[str, ...] | None = None
 ) -> Iterator[Walked]:
     """The inputs of some data once, batch by batch, with their fingerprints; arguments as for `Naming.of`."""
-    if isinstance(data, Identified):
-        if ids is not None:
-            raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one.")
-        data, ids = data.data, data.ids
+    data, ids = apart(data, ids)
     reader = Reader(open_source(data), steps=steps, ids=ids, labelled=False)
     for read in reader:
         x = read.parts.host_x()
@@ -134,7 +132,7 @@ def walk(
             x = {key: x[key] for key in columns}
         yield Walked(x, fingerprint(x), read.ids, reader.facts.kind if reader.facts.shuffles else "")
     if not reader.samples_read:
-        raise DataError(f"The {reader.facts.kind} gave no batch. Expected: the data that were collected.")
+        raise nothing_came(reader.facts.kind)
     reader.check_end()
 
 

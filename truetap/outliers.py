@@ -33,8 +33,8 @@ def outliers(
     *,
     phase: str | None = None,
     epoch: int = -1,
+    output: str | None = None,
     neighbors: int = 5,
-    output: str = "",
 ) -> pa.Table:
     """See `Run.outliers`."""
     if isinstance(neighbors, bool) or neighbors < 1:

@@ -17,12 +17,14 @@ from truetap.collector import Collector, Columns
 from truetap.columns import concatenate, record_batch
 from truetap.data.opening import open_source
 from truetap.data.reader import Reader
+from truetap.data.source import nothing_came
 from truetap.engines import Call, Ray, collect_elsewhere, files_source
-from truetap.errors import DataEndedEarly, DataError, IdError
+from truetap.errors import DataEndedEarly, DataError
 from truetap.held import Held
-from truetap.identified import Identified
+from truetap.identified import apart
 from truetap.progress import Progress
-from truetap.samples import MOST_ROWS_LOOKED_AT, Samples
+from truetap.samples import Samples
+from truetap.seen import MOST_ROWS_LOOKED_AT, say_what_was_seen
 from truetap.store import RunReader, RunWriter
 from truetap.structure import flatten, skeleton, unflatten
 
@@ -198,10 +200,7 @@ def _reader(
     kwargs: Mapping[str, Any] | None,
     model: Any = None,
 ) -> Reader:
-    if isinstance(data, Identified):
-        if ids is not None:
-            raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one of them.")
-        data, ids = data.data, data.ids
+    data, ids = apart(data, ids)
     source = None if args or kwargs else files_source(data, batch_size, model, ids)
     return Reader(source or open_source(data, batch_size=batch_size, args=args, kwargs=kwargs), steps=steps, ids=ids)
 
@@ -218,7 +217,7 @@ def _in_memory(collector: Collector, reader: Reader, verbose: str | int) -> Samp
         error.samples = Samples(Held(held), collector.about) if held else None
         raise
     samples = Samples(Held(held), collector.about, expected_ids=reader.expected_ids)
-    samples.say_what_was_seen()
+    say_what_was_seen(samples)
     return samples
 
 
@@ -243,7 +242,7 @@ def _to_disk(collector: Collector, reader: Reader, to: str | os.PathLike[str], v
             _check_end(reader)
             looked_at = Samples(Held(small), collector.about, expected_ids=reader.expected_ids)
             if rows <= MOST_ROWS_LOOKED_AT:
-                looked_at.say_what_was_seen()
+                say_what_was_seen(looked_at)
             about = replace(collector.about, notices=tuple(looked_at.notices))
             writer.update_metadata({"collect": about.to_json()})
     except DataError as error:
@@ -261,10 +260,7 @@ def _check_end(reader: Reader) -> None:
         IdError: It gave fewer samples than there are ids.
     """
     if reader.steps_read == 0:
-        raise DataError(
-            f"The {reader.facts.kind} gave no batch. Expected: one or more; a generator that was read to its end "
-            "has to be made anew (or pass the function that makes it)."
-        )
+        raise nothing_came(reader.facts.kind)
     if reader.missing_steps:
         raise DataEndedEarly(
             f"The {reader.facts.kind} ended after {reader.steps_read} of {reader.expected_steps} batches. Expected: as "

@@ -39,5 +39,5 @@ def positions(key: slice | Sequence[int] | npt.NDArray[Any], size: int) -> npt.N
     chosen = chosen.astype(np.int64).reshape(-1)
     beyond = chosen[(chosen < -size) | (chosen >= size)]
     if beyond.size:
-        raise IndexError(f"Row {int(beyond[0])} of {size} rows.")
+        raise IndexError(f"There is no such row. Received: {int(beyond[0])}. Expected: from {-size} to {size - 1}.")
     return np.where(chosen < 0, chosen + size, chosen)

@@ -118,8 +118,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             raise TapError(f"on_error= is 'warn' or 'raise'. Received: on_error={on_error!r}.")
         if when_full not in ("block", "drop"):
             raise TapError(f"when_full= is 'block' or 'drop'. Received: when_full={when_full!r}.")
-        self.path = os.fspath(path)
-        self.taps = _checked(taps)
+        self.path: str = os.fspath(path)
+        self.taps: tuple[Tap, ...] = _checked(taps)
         upload = Upload(storage_options, spool, upload_seconds, upload_patience)
         options = {
             "flush_seconds": flush_seconds,
@@ -200,7 +200,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             ModelError: It is no compiled Keras model.
         """
         if not isinstance(model, keras.Model) or not model.compiled:
-            raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}.")
+            bare = ", which isn't compiled; call model.compile(…) first" if isinstance(model, keras.Model) else ""
+            raise ModelError(f"attach() takes a compiled Keras model. Received: {type(model).__name__}{bare}.")
         self._loop.end()
         session = self._open(model, "attach", None)
         self._book.clock.epoch = self._book.last_epoch = (

@@ -73,7 +73,7 @@ def overlap(run: Run, one: str = "train", other: str = "val") -> pa.Table:
 
 def _epoch(run: Run, phase: str | None) -> tuple[str, Array, Array, list[Array] | None]:
     """Fingerprints, ids and labels of the first epoch of a phase that was recorded whole."""
-    epochs = run.sample_epochs()
+    epochs = run.sample_epochs
     if not epochs:
         samples = run.samples(phase)  # a collection: one pass
         chosen = phase or "samples"

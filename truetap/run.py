@@ -15,14 +15,14 @@ import pyarrow as pa
 from truetap.about import About
 from truetap.dynamics import dynamics, hardest, label_issues
 from truetap.dynamics.subject import Subject
-from truetap.errors import StoreError, TaskError, TruetapError
+from truetap.errors import StoreError, TaskError
 from truetap.outliers import outliers
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.history import history
 from truetap.reading.identify import identify, read_names
 from truetap.reading.names import IdentifyReport, Names
 from truetap.reading.overhead import OverheadSummary
-from truetap.reading.recorded import KINDS, Filter, Recordings
+from truetap.reading.recorded import Filter, Recordings
 from truetap.reading.sample_rows import Alike, Named
 from truetap.reading.scalars import epochs_table, scalars_table
 from truetap.reading.tables import Tables
@@ -57,7 +57,7 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self._place = place_of(path, storage_options)
         self._reader = RunReader(self._place)
         self._stamp = self._manifest_stamp()
@@ -99,20 +99,12 @@ class Run:
                 found.setdefault(phase, set()).update(epochs)
         return {phase: sorted(epochs) for phase, epochs in found.items()}
 
-    def paths(self, kind: str = "activations") -> tuple[str, ...]:
-        """The layers, weights or slots of which a kind of values is recorded.
-
-        Args:
-            kind: "activations", "activation_gradients", "gradients", "weights", "updates", "optimizer"
-                or "inputs".
-        """
-        return self._recordings(kind).paths
-
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the model's outputs; ("",) of a single one."""
         return self._about(self._tables).outputs
 
+    @property
     def sample_epochs(self) -> dict[str, list[int]]:
         """The phases of which samples are recorded, with the epochs of each."""
         return {phase: list(epochs) for phase, epochs in self._tables.epochs("samples").items()}
@@ -214,15 +206,16 @@ class Run:
 
     # --- what the training says of samples ----------------------------------------------------------
 
-    def dynamics(self, phase: str = "train", output: str | None = None, epochs: Epochs = None) -> pa.Table:
+    def dynamics(self, phase: str | None = None, *, output: str | None = None, epoch: Epochs = None) -> pa.Table:
         """How each sample was learned: training dynamics, from the recorded steps alone.
 
         A step's predictions precede its update. Definitions and papers are in `truetap.dynamics.table`.
 
         Args:
-            phase: "train"; or "val", of samples that were never trained on.
+            phase: "train"; or "val", of samples that were never trained on. None for "train" if there is any, else the
+                only one.
             output: The output, of a model with several.
-            epochs: Several epochs, or None for all. Negative ones count from the last.
+            epoch: A number, several, or None for all. Negative ones count from the last.
 
         Returns:
             A row for each sample and label, in the order in which they first came: sample_id; of classes
@@ -239,9 +232,9 @@ class Run:
             >>> run.dynamics().select(["sample_id", "label", "confidence", "mean_loss"]).to_pylist()[1]
             {'sample_id': 101, 'label': 1, 'confidence': 0.5, 'mean_loss': 0.375}
         """
-        return dynamics(self._subject(phase, output, epochs))
+        return dynamics(self._subject(phase, output, epoch))
 
-    def label_issues(self, phase: str = "train", output: str | None = None, epochs: Epochs = None) -> pa.Table:
+    def label_issues(self, phase: str | None = None, *, output: str | None = None, epoch: Epochs = None) -> pa.Table:
         """Labels that are probably wrong, the most suspicious first; no second training.
 
         Which epochs count is found from the record: those in which samples are steadily predicted as
@@ -249,9 +242,10 @@ class Run:
         harder to find than noise made at random: expect the order to be worth reading, not right.
 
         Args:
-            phase: "train"; or "val", of samples that were never trained on.
+            phase: "train"; or "val", of samples that were never trained on. None for "train" if there is any, else the
+                only one.
             output: The output, of a model with several.
-            epochs: The epochs to look at, or None for all: the choice among them is made here.
+            epoch: The epochs to look at, or None for all: the choice among them is made here.
 
         Returns:
             A row for each sample: sample_id, label, suggested_label (the label itself where nothing speaks
@@ -271,16 +265,16 @@ class Run:
             >>> import pyarrow.compute as pc
             >>> suspects = run.label_issues().filter(pc.field("flagged"))  # doctest: +SKIP
         """
-        return label_issues(self._subject(phase, output, epochs))
+        return label_issues(self._subject(phase, output, epoch))
 
     def hardest(
         self,
         count: int = 20,
         by: str = "mean_loss",
         *,
-        phase: str = "train",
+        phase: str | None = None,
         output: str | None = None,
-        epochs: Epochs = None,
+        epoch: Epochs = None,
     ) -> pa.Table:
         """The samples that the training had most trouble with, over all their epochs.
 
@@ -288,9 +282,9 @@ class Run:
             count: How many.
             by: A column of `dynamics`. "mean_loss" and "last_loss" need no labels, and are had of
                 any task: sequences, images, losses of margins.
-            phase: "train", "val" or "test".
+            phase: "train", "val" or "test"; None for "train" if there is any, else the only one.
             output: The output, of a model with several.
-            epochs: Several epochs, or None for all.
+            epoch: A number, several, or None for all.
 
         Returns:
             Rows of `dynamics`, hardest first; by a loss its columns alone.
@@ -299,7 +293,7 @@ class Run:
             >>> run.hardest(1).select(["sample_id", "mean_loss"]).to_pylist()
             [{'sample_id': 100, 'mean_loss': 0.375}]
         """
-        return hardest(self._subject(phase, output, epochs), count, by)
+        return hardest(self._subject(phase, output, epoch), count, by)
 
     def duplicates(self, phase: str | None = None) -> pa.Table:
         """Identical inputs within an epoch, by their fingerprints; the most frequent first.
@@ -348,8 +342,8 @@ class Run:
         *,
         phase: str | None = None,
         epoch: int = -1,
+        output: str | None = None,
         neighbors: int = 5,
-        output: str = "",
     ) -> pa.Table:
         """Samples that lie apart from the others of their class: of another kind, damaged, or wrongly labelled.
 
@@ -360,10 +354,10 @@ class Run:
         Args:
             layer: The layer in whose recorded outputs distances are taken, such as the one before the last, recorded
                 with `tt.Activations(layer, every="epoch", samples=…)`; None for the model's outputs.
-            phase: "train", "val" or "test"; "train" if there is any.
+            phase: "train", "val" or "test"; None for "train" if there is any, else the only one.
             epoch: Its epoch; -1 is the last.
-            neighbors: k.
             output: The output whose classes are meant, of a model with several.
+            neighbors: k.
 
         Returns:
             sample_id, label int64, distance, score float64 (null where a class has no more than k + 1 samples),
@@ -377,7 +371,7 @@ class Run:
             >>> run.outliers(neighbors=1).column_names
             ['sample_id', 'label', 'distance', 'score', 'flagged']
         """
-        return outliers(self, layer, phase=phase, epoch=epoch, neighbors=neighbors, output=output)
+        return outliers(self, layer, phase=phase, epoch=epoch, output=output, neighbors=neighbors)
 
     # --- values of layers and weights ---------------------------------------------------------------
 
@@ -418,9 +412,9 @@ class Run:
         return self._recordings("updates")
 
     @property
-    def optimizer(self) -> Recordings:
-        """The state that the optimizer keeps for weights, such as Adam's moments."""
-        return self._recordings("optimizer")
+    def optimizer_state(self) -> Recordings:
+        """The variables of the optimizer, such as Adam's moments; by path, as `weights`."""
+        return self._recordings("optimizer_state")
 
     @property
     def tapped(self) -> Recordings:
@@ -541,6 +535,8 @@ class Run:
             >>> run.compare(run).newly_wrong.num_rows
             0
         """
+        if not isinstance(other, Run):
+            raise StoreError(f"Expected: a run to compare with, such as tt.open(path). Received: {other!r:.200}.")
         from truetap.comparison import compare  # SciPy, which reading alone doesn't need
 
         return compare(self, other, phase=phase, slices=slices, most=most, resamples=resamples, seed=seed)
@@ -580,7 +576,7 @@ class Run:
         *,
         tables: Sequence[str] | str | None = None,
         phase: str | None = None,
-        epochs: Epochs = None,
+        epoch: Epochs = None,
         **options: Any,
     ) -> tuple[str, ...]:
         """Writes what was recorded for another tool; after the training, or while it runs.
@@ -595,7 +591,7 @@ class Run:
                 "mlflow" or "wandb" (an offline run). The last three need the extra of their name.
             tables: Names as in `tables`, or patterns such as "activations.*"; None for all.
             phase: One phase; None for all.
-            epochs: A number, several, or None for all; negative ones count from the last.
+            epoch: A number, several, or None for all; negative ones count from the last.
             options: Of the format; see `truetap.exporting.export`.
 
         Returns:
@@ -614,7 +610,7 @@ class Run:
         """
         from truetap.exporting import export  # many files, which reading alone doesn't need
 
-        return export(self, path, format, tables=tables, phase=phase, epochs=epochs, **options)
+        return export(self, path, format, tables=tables, phase=phase, epoch=epoch, **options)
 
     # --- SQL, checks ----------------------------------------------------------------------------------
 
@@ -674,14 +670,14 @@ class Run:
 
     # --- inside ---------------------------------------------------------------------------------------
 
-    def _subject(self, phase: str, output: str | None, epochs: Epochs) -> Subject:
+    def _subject(self, phase: str | None, output: str | None, epoch: Epochs) -> Subject:
         tables = self._tables
         self._need(tables, "samples", "tt.Outputs(), which a Recorder has by itself")
         recorded = tables.epochs("samples")
         if not recorded:
-            return Subject.of(self.samples(), self.samples(), [], phase, output)
+            return Subject.of(self.samples(), self.samples(), [], "", output)
         chosen = choose_phase(phase, recorded)
-        numbers = choose_epochs(epochs, recorded[chosen], tables.where(chosen))
+        numbers = choose_epochs(epoch, recorded[chosen], tables.where(chosen))
         return Subject.of(self.samples(chosen, numbers), self.samples(chosen, numbers[:1]), numbers, chosen, output)
 
     @property
@@ -731,8 +727,6 @@ class Run:
         return self._tasks
 
     def _recordings(self, kind: str) -> Recordings:
-        if kind not in KINDS:
-            raise TruetapError(f"There is no kind {kind!r} of values. Expected: one of {list(KINDS)}.")
         tables = self._tables
         return Recordings(tables, kind, Filter(), self._names(tables))
 

@@ -20,11 +20,11 @@ from truetap import rows
 from truetap.about import About, column
 from truetap.columns import concatenate, decode
 from truetap.data.reader import notice
-from truetap.errors import DataError, StructureError, TaskError, near_names
+from truetap.errors import DataError, NotRecordedError, StructureError, TaskError, near_names
 from truetap.identity import Naming
 from truetap.output_view import OutputView
 from truetap.positions import positions
-from truetap.seen import Seen, doubt, look
+from truetap.seen import Seen, look
 from truetap.structure import unflatten
 from truetap.tasks import Hint, OutputTask, Task, infer, pred_labels, true_labels
 from truetap.timesteps import flat_steps, valid_steps
@@ -35,12 +35,11 @@ if TYPE_CHECKING:
     from truetap.evaluation import Evaluation
     from truetap.outputs_evaluation import Evaluations
 
-__all__ = ["MOST_ROWS_LOOKED_AT", "Samples"]
+__all__ = ["Samples"]
 
 Array = npt.NDArray[Any]
 
 _OF_PAIRS = ("y_true", "y_pred", "mask", "sample_weight")
-MOST_ROWS_LOOKED_AT = 1_000_000  # rows up to which every collection is looked at for repetition
 
 
 class Samples:
@@ -64,7 +63,7 @@ class Samples:
         self._expected_ids = expected_ids
         self._known_tasks = dict(tasks or {})
         self._tasks: dict[str, OutputTask] = {}
-        self.about = about or About()
+        self.about: About = about or About()
         self.notices: list[str] = list(self.about.notices)
 
     # --- the values -----------------------------------------------------------------------------
@@ -189,8 +188,7 @@ class Samples:
             yield self._part([batch])
 
     def _output(self, name: str) -> Samples:
-        if name not in self.about.outputs:
-            raise StructureError(f"There is no output named {name!r}. {near_names(name, self.about.outputs)}")
+        name = self._named(name)
         if name == "":
             return self
         hint = self.about.hints.get(name)
@@ -210,8 +208,11 @@ class Samples:
 
     # --- what the values mean -------------------------------------------------------------------
 
-    def task(self, output: str = "") -> OutputTask:
+    def task(self, output: str | None = None) -> OutputTask:
         """What the values of an output mean; found in one pass over them, then kept.
+
+        Args:
+            output: The output, of a model with several.
 
         Raises:
             StructureError: There are several outputs and none, or an unknown one, is named.
@@ -239,7 +240,7 @@ class Samples:
     @cached_property
     def residual(self) -> Array:
         """Prediction minus truth, of a model with one numeric output, in the shape of `y_pred`."""
-        name = self._named("")
+        name = self._named()
         if self.task(name).task is not Task.REGRESSION:
             raise TaskError(
                 f"Residuals are differences of numbers. Received: a {self.task(name).task} output. Expected: a "
@@ -278,14 +279,17 @@ class Samples:
     def hardest(self, count: int = 20) -> Samples:
         """The samples with the highest loss, worst first; by error of prediction without a loss.
 
-        Over several epochs of a recorded run, a sample may be among them more than once.
+        Over several epochs of a recorded run, a sample may be among them more than once: see `run.hardest`.
+
+        Args:
+            count: How many, at most.
         """
         scores = self.loss if self.loss is not None else self._error()
         finite = np.where(np.isnan(scores), np.inf, scores)  # a NaN loss is the worst there is
         return self[np.argsort(-finite, kind="stable")[: max(0, count)]]
 
     def _error(self) -> Array:
-        name = self._named("")
+        name = self._named()
         spec = self.task(name)
         errors = []
         for y_true, y_pred, _ in self.pairs(name):
@@ -308,7 +312,7 @@ class Samples:
         Raises:
             TaskError: The output has one prediction per sample.
         """
-        name = self._named("")
+        name = self._named()
         flat = [flat_steps(batch, name) for batch in rows.uniform(self._batches)]
         return Samples(flat, replace(self.about, outputs=("",), shape=""))
 
@@ -354,7 +358,11 @@ class Samples:
         return other
 
     def drop_duplicates(self) -> Samples:
-        """The first row of each id, in each epoch: what is left of a source that wrapped around."""
+        """What is left of a source that wrapped around, or gave samples twice.
+
+        Returns:
+            The first row of each id, in each epoch, in their order.
+        """
         _, codes = np.unique(self.ids, return_inverse=True)
         if self.epochs is not None:
             codes = codes + self.epochs.astype(np.int64) * (codes.max(initial=0) + 1)
@@ -375,15 +383,6 @@ class Samples:
             expected_steps=self.about.expected_steps,
             expected_ids=self._expected_ids,
         )
-
-    def say_what_was_seen(self) -> None:
-        """Warns of wrap-around and repeated ids; of many rows only when `seen` is asked for."""
-        if len(self) > MOST_ROWS_LOOKED_AT:
-            return
-        given = not np.array_equal(self.ids, self.fingerprints)
-        message = doubt(self.seen, given=given)
-        if message is not None:
-            notice(self.notices, message)
 
     # --- elsewhere ------------------------------------------------------------------------------
 
@@ -412,12 +411,21 @@ class Samples:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _named(self, output: str) -> str:
-        if output in self.about.outputs:
-            return output
+    def _named(self, output: str | None = None) -> str:
+        name = output or ""
+        if name in self.about.outputs:
+            return name
+        if self.about.outputs == ("",):
+            raise StructureError(
+                f"The model has one output, without a name. Received: {output!r}. Expected: its values as they are, "
+                "such as samples.y_pred."
+            )
+        if output:
+            raise StructureError(f"There is no output named {output!r}. {near_names(output, self.about.outputs)}")
+        first = self.about.outputs[0]
         raise StructureError(
-            f"The model has several outputs. Received: {output or 'none'}. Expected: one of "
-            f"{list(self.about.outputs)}; samples[{self.about.outputs[0]!r}] is the Samples of that one."
+            f"The model has several outputs. Received: none of them. Expected: one of {list(self.about.outputs)}; "
+            f"samples[{first!r}] is the Samples of that one."
         )
 
     def _optional(self, name: str) -> Array | None:
@@ -438,12 +446,27 @@ class Samples:
         """The rows as they are held: Arrow record batches, perhaps memory-mapped."""
         return self._batches
 
-    def pairs(self, output: str = "") -> Iterator[tuple[Array, Array, Array | None]]:
-        """Truth, prediction and mask (or None), arrays of shape (rows, ...), batch by batch."""
+    def pairs(self, output: str | None = None) -> Iterator[tuple[Array, Array, Array | None]]:
+        """Truth, prediction and mask, batch by batch: memory for one.
+
+        Args:
+            output: The output, of a model with several.
+
+        Yields:
+            Arrays of shape (rows, ...); the mask is bool, or None where every position counts.
+
+        Raises:
+            StructureError: There are several outputs and none, or an unknown one, is named.
+            TaskError: There are no labels for it.
+        """
         name = self._named(output)
         truth, pred = column("y_true", name), column("y_pred", name)
         if truth not in rows.column_names(self._batches):
-            raise TaskError(f"The output {name!r} has no labels in the data. Expected: labels for it.")
+            of = f" for the output {name!r}" if name else ""
+            raise TaskError(
+                f"There are no labels{of} in these samples. Received: columns "
+                f"{rows.column_names(self._batches)}. Expected: data with labels."
+            )
         needed = [kind for kind in rows.column_names(self._batches) if kind.partition("/")[0] in _OF_PAIRS]
         for batch in rows.uniform(rows.only(self._batches, needed)):
             yield decode(batch.column(truth)), decode(batch.column(pred)), valid_steps(batch, name)
@@ -470,7 +493,7 @@ class _Columns(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._columns:
-            raise KeyError(f"There is no {self._noun} {name!r} here. {near_names(name, self._columns)}")
+            raise NotRecordedError(f"There is no {self._noun} {name!r} here. {near_names(name, self._columns)}")
         return rows.array(self._batches, self._columns[name])
 
     def __iter__(self) -> Iterator[str]:

@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from truetap.data.reader import notice
 from truetap.ids import repeated
 
-__all__ = ["Seen", "doubt", "look"]
+if TYPE_CHECKING:
+    from truetap.samples import Samples
+
+__all__ = ["MOST_ROWS_LOOKED_AT", "Seen", "doubt", "look", "say_what_was_seen"]
 
 Array = npt.NDArray[Any]
+
+MOST_ROWS_LOOKED_AT = 1_000_000  # rows up to which every collection is looked at for repetition
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,15 @@ def doubt(seen: Seen, *, given: bool) -> str | None:
             "source that repeats itself, or identical inputs."
         )
     return None
+
+
+def say_what_was_seen(samples: Samples) -> None:
+    """Warns of wrap-around and repeated ids; of many rows only `samples.seen` says it, when it is asked for."""
+    if len(samples) > MOST_ROWS_LOOKED_AT:
+        return
+    message = doubt(samples.seen, given=not np.array_equal(samples.ids, samples.fingerprints))
+    if message is not None:
+        notice(samples.notices, message)
 
 
 def _repeated_steps(batches: Sequence[Array], steps: Array) -> tuple[tuple[int, int], ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from truetap import rows
-from truetap.errors import TaskError, TruetapError
+from truetap.errors import TaskError
 from truetap.notebook.html import page
 from truetap.showing import Table, as_text, printable
 from truetap.tasks import Task
@@ -38,12 +38,6 @@ def html(samples: Samples) -> str:
 
 def frame(samples: Samples) -> pd.DataFrame:
     """One row per sample; see `Samples.to_pandas`."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise TruetapError(
-            "to_pandas needs pandas. Install it: pip install 'truetap[pandas]'; or use to_arrow()."
-        ) from error
     columns: dict[str, Any] = {"sample_id": samples.ids}
     if samples.epochs is not None:
         columns |= {"epoch": samples.epochs, "step": samples.steps}

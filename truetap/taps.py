@@ -16,6 +16,7 @@ from truetap.errors import TapError
 from truetap.schedule import PHASES, Schedule
 
 __all__ = [
+    "BY_KIND",
     "ActivationGradients",
     "Activations",
     "Gradients",
@@ -236,14 +237,20 @@ class OptimizerState(Weights):
         select: Which variables, by path or pattern ("*momentum*").
     """
 
-    kind: ClassVar[str] = "optimizer"
+    kind: ClassVar[str] = "optimizer_state"
+
+
+BY_KIND: dict[str, type[Tap]] = {  # those whose values a run gives by path
+    tap.kind: tap
+    for tap in (Activations, ActivationGradients, Gradients, Weights, Updates, OptimizerState, Inputs, Tapped)
+}
 
 
 def _only_train(tap: Tap) -> None:
     others = [phase for phase in tap.phases if phase != "train"]
     if others:
         raise TapError(
-            f"{type(tap).__name__} exist in the phase 'train' alone. Received: phases={tuple(tap.phases)}. Leave "
+            f"tt.{type(tap).__name__} takes what only training has. Received: phases={tuple(tap.phases)}. Leave "
             "phases= out."
         )
 

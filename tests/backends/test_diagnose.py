@@ -121,7 +121,7 @@ def test_what_a_model_does_not_have_is_passed_over(tmp_path: Path) -> None:
     model.fit(X, X[:, :1], verbose=0, callbacks=[tt.Recorder(tmp_path / "r", taps="diagnose")])
     run = tt.open(tmp_path / "r")
     assert "activations" not in run.tables
-    assert run.paths("gradients") == ("w",)
+    assert run.gradients.paths == ("w",)
     run.diagnose(model)
 
 

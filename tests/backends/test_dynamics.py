@@ -199,7 +199,7 @@ def test_one_of_several_outputs_and_validation(tmp_path: Path) -> None:
     losses = [np.asarray(each["kind"].loss)[np.argsort(each.ids)] for each in samples]
     np.testing.assert_allclose(in_order(run.dynamics(output="kind"))["mean_loss"], np.mean(losses, axis=0), rtol=1e-5)
     assert "mean_residual" in run.dynamics(output="size").column_names
-    assert run.dynamics("val", "kind").num_rows == 9
+    assert run.dynamics("val", output="kind").num_rows == 9
 
 
 def test_a_collection_is_no_training(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def fit(live):
     model = keras.Sequential([keras.Input((4,)), *layers])
     model.compile("adam", "mse")
     recorder = tt.Recorder(tempfile.mkdtemp() + "/run", flush_seconds=0.1)
-    callbacks = [recorder, *([LiveCurves(every=0.1)] if live else [])]
+    callbacks = [recorder, *([LiveCurves(refresh_seconds=0.1)] if live else [])]
     data = {"validation_data": (x[:30], y[:30])}
     history = model.fit(x, y, epochs=6, batch_size=8, verbose=0, callbacks=callbacks, **data)
     return history.history, [np.asarray(each) for each in model.get_weights()], Counted.calls

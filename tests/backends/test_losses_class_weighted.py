@@ -45,7 +45,7 @@ def mean(values: Array, by_class: Array, keep: Array, weight: Any, normalize: st
 @pytest.mark.parametrize("normalize", ["count", "weights"])
 @pytest.mark.parametrize("masked", ["not", "outside", "inside"])
 @pytest.mark.parametrize("weight", WEIGHTS)
-def test_tags_with_weights_and_masks(weight: str, masked: str, normalize: str) -> None:
+def test_tags_with_weights_and_masks(weight: str, masked: str, normalize: Any) -> None:
     """(n, T) tags; sample weights x class weights x masks, which may stand inside and outside."""
     keep = np.ones((N, T), bool) if masked == "not" else KEEP
     tags = np.where(keep, TAGS, -1)

@@ -49,6 +49,7 @@ def values(x: Array = X, y: Array = Y) -> Any:
 def test_x_of_the_batch(jit: bool) -> None:
     model = model_of(tt.losses.Contextual(by_x), jit_compile=jit)
     assert model.evaluate(X, Y, batch_size=B, verbose=0) == close(values().mean())
+    model.reset_metrics()  # Keras 3.14 and older go on counting
     assert model.test_on_batch(X[:5], Y[:5]) == close(values()[:5].mean())
     weighted = model.evaluate(X, Y, batch_size=B, sample_weight=WEIGHT, verbose=0)
     assert weighted == close((values() * WEIGHT).mean())

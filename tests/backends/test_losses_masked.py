@@ -216,7 +216,7 @@ def test_elementwise_false_is_a_loss_over_classes() -> None:
 
 @pytest.mark.parametrize("normalize", ["batch", "sample"])
 @pytest.mark.parametrize("name", ["mse", "sparse_categorical_crossentropy"])
-def test_nothing_counts(name: str, normalize: str) -> None:
+def test_nothing_counts(name: str, normalize: Any) -> None:
     elements = name == "mse"
     y_true, y_pred = np.full((N, T), NAN if elements else -1, "float32"), PRED if elements else PROBS
     loss = tt.losses.Masked(name, mask_value=NAN if elements else -1, normalize=normalize)

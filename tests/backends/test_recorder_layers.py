@@ -326,6 +326,22 @@ def test_frozen_layers(tmp_path: Path) -> None:
     np.testing.assert_allclose(found("activations.first"), X @ kernel, **CLOSE)
 
 
+def test_updates_by_their_ratio_alone_or_by_a_reducer(tmp_path: Path) -> None:
+    taps = [
+        tt.Updates("head/kernel", reduce="ratio"),
+        tt.Updates("head/bias", reduce=tt.reducers.Max()),
+        tt.Weights("head/kernel", every=1),
+    ]
+    found = record(functional(), tmp_path / "run", *taps, batch_size=4)
+    then, now = found("weights.head.kernel")[:2]
+    run = tt.open(tmp_path / "run")
+    assert list(run.updates("head/kernel").statistics) == ["ratio"]
+    ratio = run.updates("head/kernel").statistics["ratio"]
+    assert ratio[1] == pytest.approx(np.linalg.norm(now - then) / np.linalg.norm(then), rel=1e-4)
+    with pytest.raises(tt.TapError, match="There is no reducer 'ratio'"):
+        record(functional(), tmp_path / "other", tt.Weights("head/kernel", reduce=["norm", "ratio"]))
+
+
 def test_the_gradient_of_a_frozen_weight_is_refused(tmp_path: Path) -> None:
     with pytest.raises(tt.LayerError, match=r"No trainable weight .* matches select\('first/kernel'\).*head/kernel"):
         record(frozen(), tmp_path / "run", tt.Gradients("first/kernel"))

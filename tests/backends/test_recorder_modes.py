@@ -621,7 +621,7 @@ def test_models_built_by_their_first_batch(tmp_path: Path, name: str, run_eagerl
     for gradient in gradients["values"]:
         velocity = 0.5 * velocity - RATE * gradient
     run = tt.open(tmp_path / "run")
-    name = next(path for path in run.paths("optimizer") if "kernel" in path)
+    name = next(path for path in run.optimizer_state if "kernel" in path)
     np.testing.assert_allclose(
         run.reader.batches(_table(run, name))[0].column("values").to_numpy_ndarray()[0], velocity, **CLOSE
     )
@@ -631,7 +631,7 @@ def test_models_built_by_their_first_batch(tmp_path: Path, name: str, run_eagerl
 
 def _table(run: Any, path: str) -> str:
     tensors = run.metadata["tensors"]
-    return next(str(table) for table, of in tensors.items() if of == {"kind": "optimizer", "path": path})
+    return next(str(table) for table, of in tensors.items() if of == {"kind": "optimizer_state", "path": path})
 
 
 def test_nested_models(tmp_path: Path) -> None:

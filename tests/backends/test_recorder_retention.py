@@ -38,7 +38,7 @@ def test_the_last_epochs_of_a_training(tmp_path: Path) -> None:
     )
     recorder.finish()
     run = tt.open(tmp_path / "run")
-    assert run.sample_epochs() == {"train": [3, 4], "val": [3, 4]}
+    assert run.sample_epochs == {"train": [3, 4], "val": [3, 4]}
     assert set(run.activations["hidden"].epochs.tolist()) == {3, 4}
     assert len(run.inputs["x"].values) == 8  # they are of the first epoch, and of no other
     assert run.phases == {"train": [0, 1, 2, 3, 4], "val": [0, 1, 2, 3, 4]}
@@ -52,7 +52,7 @@ def test_the_last_epochs_of_a_training(tmp_path: Path) -> None:
     resumed = tt.Recorder(tmp_path / "run", taps, keep_last=1, resume=True)
     model().fit(x, y, epochs=2, batch_size=16, verbose=0, callbacks=[resumed])
     resumed.finish()
-    assert tt.open(tmp_path / "run").sample_epochs() == {"train": [6], "val": [4]}
+    assert tt.open(tmp_path / "run").sample_epochs == {"train": [6], "val": [4]}
 
 
 def test_an_epoch_that_is_more_than_may_be_kept(tmp_path: Path) -> None:

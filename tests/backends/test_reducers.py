@@ -14,7 +14,8 @@ import pytest
 from truetap import reducers
 from truetap.backends import current
 from truetap.errors import TapError
-from truetap.reducers import reduce_all, resolve, states
+from truetap.reducers.registry import resolve
+from truetap.reducers.step import reduce_all, states
 
 from .in_step import BACKEND, WAYS, fetched, tensor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -356,6 +357,13 @@ def test_lint_sees_what_one_batch_shows() -> None:
     assert tt.lint(classifier(), (X, Y), rules=rules).ok
     assert [each.rule for each in tt.lint(classifier(), (GONE, Y), rules=rules).wrong] == ["nan_in_data"]
     assert [each.rule for each in tt.lint(classifier(), (X * 500, Y), rules=rules).wrong] == ["unscaled_inputs"]
+
+
+def test_unscaled_inputs_name_the_feature_that_is_apart() -> None:
+    x = X * np.where(np.arange(X.shape[1]) == 2, 500, 1).astype(X.dtype)
+    found = tt.lint(classifier(), (x, Y), rules=[BY_NAME["unscaled_inputs"]]).wrong[0]
+    assert re.search(r", feature 2 \d+ times the scale of feature [0-9] \(counted from 0\)", found.seen)
+    assert found.numbers["feature"] == 2
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_compare_as_json_is_what_the_api_says(runs: Path) -> None:
     done = inside("compare", runs / "before", runs / "after", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    expected = tt.open(runs / "before").compare(tt.open(runs / "after")).to_json()
+    expected = tt.open(runs / "before").compare(tt.open(runs / "after")).to_dict()
     assert said["metrics"] == expected["metrics"]
     assert (said["phase"], said["matched"]) == ("val", 60)
     accuracy = next(row for row in said["metrics"] if row["metric"] == "accuracy")

@@ -119,7 +119,7 @@ def test_areas_and_single_classes(tmp_path: Path) -> None:
     found = compared(tmp_path, here, there)
     expected = by_hand(here, there, measures, 200)
     agree(found, expected)
-    (row,) = [each for each in found.by_class.to_pylist() if (each["class"], each["metric"]) == (1, "recall")]
+    (row,) = [each for each in found.per_class.to_pylist() if (each["class"], each["metric"]) == (1, "recall")]
     assert (row["low"], row["high"]) == pytest.approx(expected["recall"], abs=0.12 * np.ptp(expected["recall"]))
     assert row["count_here"] == row["count_there"] == int(here.values["y_true"].sum())
 

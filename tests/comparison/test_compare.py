@@ -73,7 +73,7 @@ def test_text_and_json(trained: tuple[Run, Run]) -> None:
     for title in ("Findings", "Metrics", "Classes", "Slices", "Newly right:", "Loss changed most:", "Settings that"):
         assert title in text
     assert "better" in text
-    plain = found.to_json(most=3)
+    plain = found.to_dict(most=3)
     again = json.loads(json.dumps(plain, allow_nan=False))
     assert again["matched"] == 597
     assert len(again["newly_right"]) == 3
@@ -129,7 +129,7 @@ def test_phases_that_are_not_there(tmp_path: Path) -> None:
     assert found.metrics.num_rows == found.matched == 0
     assert any("no phase in common. Here: 'train'; there: 'test'" in note for note in found.notes)
     assert "no samples are compared" in str(found)
-    assert json.dumps(found.to_json(), allow_nan=False)
+    assert json.dumps(found.to_dict(), allow_nan=False)
     assert compare(test, test, resamples=100).phase == "test"
 
 
@@ -160,4 +160,4 @@ def test_class_names_that_differ_are_said(tmp_path: Path) -> None:
     other = replace(rows, class_names=("b", "a", "c", "d"))
     found = compare(val(tmp_path / "a", rows), val(tmp_path / "b", other), resamples=100)
     assert any("class names of the two runs differ" in note for note in found.notes)
-    assert found.by_class["name"].to_pylist()[0] == "a"
+    assert found.per_class["name"].to_pylist()[0] == "a"

@@ -227,7 +227,7 @@ def test_several_outputs(tmp_path: Path) -> None:
     assert total[1000] == pytest.approx(here.values["loss"][0])
     same = val(tmp_path / "b", here, here)
     assert same.metrics["output"].unique().to_pylist() == ["kind", "flag"]
-    assert set(same.by_class["output"].to_pylist()) == {"kind", "flag"}
+    assert set(same.per_class["output"].to_pylist()) == {"kind", "flag"}
 
 
 def test_losses_alone_where_there_is_no_task(tmp_path: Path) -> None:

@@ -123,4 +123,4 @@ def test_what_a_rule_could_not_look_at_is_neither_new_nor_gone() -> None:
     assert (found.new, found.gone, found.both) == ((), (), ())
     assert [(each.rule, why) for each, why in found.only_here] == [("dead_relu", "needs activations")]
     assert [(each.rule, why) for each, why in found.only_there] == [("overfitting", "needs validation")]
-    assert found.to_json()["only_here"][0]["not_run_there"] == "needs activations"
+    assert found.to_dict()["only_here"][0]["not_run_there"] == "needs activations"

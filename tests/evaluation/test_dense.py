@@ -29,7 +29,7 @@ def test_padding_doesnt_count(size: int | None) -> None:
     assert got["accuracy"] == pytest.approx(sk.accuracy_score(Y[MASK], P.argmax(-1)[MASK]))
     assert got["log_loss"] == pytest.approx(sk.log_loss(Y[MASK], P[MASK]))
     assert got["exact_match"] == pytest.approx((RIGHT | ~MASK).all(1).mean())
-    assert (got.n, got.n_valid) == (N, MASK.sum())
+    assert (got.num_samples, got.num_valid) == (N, MASK.sum())
     for row in got.per_timestep:
         valid = MASK[:, row.step]
         assert row.count == valid.sum()

@@ -77,7 +77,7 @@ def test_json(spec: OutputTask) -> None:
     got = json.loads(json.dumps(replace(whole, slices={"all": whole}).to_dict(), allow_nan=False))
     assert got["task"] == spec.task.value
     assert got["metrics"] == dict(whole.metrics)
-    assert got["slices"]["all"]["n"] == 200
+    assert got["slices"]["all"]["num_samples"] == 200
     if whole.calibration is not None:
         assert got["calibration"]["ece"] == whole["ece"]
 

@@ -18,7 +18,7 @@ AREAS = {"roc_auc", "average_precision", "roc_auc_macro", "average_precision_mac
 
 def same(one: Evaluation, other: Evaluation) -> None:
     assert dict(one.metrics) == pytest.approx(dict(other.metrics), rel=1e-9, nan_ok=True)
-    assert (one.n, one.n_valid, one.notes) == (other.n, other.n_valid, other.notes)
+    assert (one.num_samples, one.num_valid, one.notes) == (other.num_samples, other.num_valid, other.notes)
     assert one.loss == pytest.approx(other.loss)
     for row, expected in zip(one.per_class, other.per_class, strict=True):
         for name in ("precision", "recall", "f1", "support", "roc_auc", "average_precision", "iou"):

@@ -15,7 +15,7 @@ from .pairs import BINARY, MULTICLASS, MULTILABEL, ORDINAL, REGRESSION, SPECS, A
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.task.value)
 def test_one_sample(spec: OutputTask) -> None:
     got = run(pairs(spec.task, n=1), spec)
-    assert got.n == 1
+    assert got.num_samples == 1
     assert str(got)
 
 
@@ -108,7 +108,7 @@ def test_slices_equal_their_samples_alone(spec: OutputTask) -> None:
     alone = run(Chunk(chunk.y_true[members], chunk.y_pred[members], loss=chunk.loss[members]), spec)
     assert dict(parts["third"].metrics) == pytest.approx(dict(alone.metrics))
     assert parts["third"].loss == pytest.approx(alone.loss)
-    assert parts["none"].n == 0
+    assert parts["none"].num_samples == 0
     assert parts["none"].notes[0].startswith("Nothing to measure in this slice")
 
 

@@ -58,6 +58,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Run:
         tt.Activations("features", every=4, reduce=["mean", "histogram", Quantiles([0.1, 0.9])]),
         tt.Gradients("*kernel", every=4, reduce=["norm", Histogram(np.linspace(-1, 1, 9))]),
         tt.Gradients("*bias", every=8),
+        tt.OptimizerState("*momentum*", reduce=Histogram([-1, -0.01, 0, 0.01, 1])),
     ]
     recorder = tt.Recorder(path, taps=taps)
     model.fit(

@@ -23,13 +23,13 @@ from truetap.store import RunWriter
 
 
 def test_tables_phase_and_epochs_are_chosen(written: made.Made, tmp_path: Path) -> None:
-    export(written.run, tmp_path / "out", tables=["activations*", "samples"], phase="train", epochs=[-1])
+    export(written.run, tmp_path / "out", tables=["activations*", "samples"], phase="train", epoch=[-1])
     parts = sorted(str(file.parent.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.parquet"))
     assert set(parts) == {f"{table}/phase=train/epoch=1" for table in ("activations", "activations.conv", "samples")}
 
 
 def test_a_table_without_an_epoch_gives_those_it_has(written: made.Made, tmp_path: Path) -> None:
-    export(written.run, tmp_path / "out", phase="val", epochs=range(2))
+    export(written.run, tmp_path / "out", phase="val", epoch=range(2))
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["samples", "scalars"]
 
 
@@ -40,7 +40,7 @@ def test_a_table_without_an_epoch_gives_those_it_has(written: made.Made, tmp_pat
         ({"tables": "sample"}, "no table 'sample'. Expected: names as in run.tables.*Near names: 'samples'"),
         ({"tables": ["x.*"]}, r"no table 'x.\*'"),
         ({"phase": "test"}, "No rows of that phase.*phase='test'. Expected: 'train', 'val'"),
-        ({"epochs": 7}, "epoch of the run isn't recorded. Received: epoch 7. Expected: 0, 1"),
+        ({"epoch": 7}, "epoch of the run isn't recorded. Received: epoch 7. Expected: 0, 1"),
         ({"format": "numpy", "npz": "yes"}, "'npz' of numpy has another type. Received: npz='yes'. Expected: True or"),
         ({"format": "csv", "most_columns": -1}, "most_columns=-1. Expected: a whole number from 0"),
         ({"format": "tensorboard", "points": True}, "points=True. Expected: a whole number from 0"),
@@ -116,7 +116,7 @@ def test_names_given_after_the_fact_stand_in_the_rows(recorded: Run, tmp_path: P
     run = tt.open(tmp_path / "run")
     x = (load_digits().images[:200] / 16).astype("float32")[..., None]
     run.identify(x, [f"digit-{row}" for row in range(200)])
-    export(run, tmp_path / "samples.csv", "csv", tables="samples", phase="train", epochs=0)
+    export(run, tmp_path / "samples.csv", "csv", tables="samples", phase="train", epoch=0)
     export(run, tmp_path / "out", tables=["samples", "activations.features"], phase="train")
     names = pd.read_csv(tmp_path / "samples.csv")["sample_id"].to_list()
     assert sorted(names) == sorted(f"digit-{row}" for row in range(200))
@@ -171,8 +171,8 @@ def test_a_table_without_phases_has_no_epochs(tmp_path: Path) -> None:
     with RunWriter(tmp_path / "run") as writer:
         writer.write("samples", columns.record_batch([("loss", np.arange(3.0))]))
     run = tt.open(tmp_path / "run")
-    with pytest.raises(NotRecordedError, match=r"'samples' has no phases and epochs. Received: phase=None, epochs=1"):
-        export(run, tmp_path / "out", tables="samples", epochs=1)
+    with pytest.raises(NotRecordedError, match=r"'samples' has no phases and epochs. Received: phase=None, epoch=1"):
+        export(run, tmp_path / "out", tables="samples", epoch=1)
     export(run, tmp_path / "out", "numpy")
     assert np.load(tmp_path / "out/samples/loss.npy").tolist() == [0.0, 1.0, 2.0]
     export(run, tmp_path / "files")

@@ -99,6 +99,8 @@ def test_default_edges_and_probabilities_are_those_of_the_reducers(recorded: Run
         assert one.counts.tolist() == other[filled[0] : filled[-1] + 1].tolist()
         assert one.edges.tolist() == edges[filled[0] : filled[-1] + 2].tolist()
     assert [each.edges.tolist() for each in found if each.name == "gradients/digit/kernel/histogram"]
+    own = [each for each in found if each.name.startswith("optimizer_state/") and each.name.endswith("/histogram")]
+    assert {edge for each in own for edge in each.edges.tolist()} == {-1, -0.01, 0, 0.01, 1}  # the tap's, not defaults
     assert Quantiles().probabilities.tolist() == [0.05, 0.25, 0.5, 0.75, 0.95]
 
 

@@ -220,7 +220,7 @@ def test_numpy_writes_names_that_no_file_can_have(written: made.Made, tmp_path: 
 
 def test_all_formats_of_a_recorded_run_say_the_same(recorded: Run, tmp_path: Path) -> None:
     for name in ("parquet", "csv", "numpy"):
-        export(recorded, tmp_path / name, name, tables="samples", phase="val", epochs=-1)
+        export(recorded, tmp_path / name, name, tables="samples", phase="val", epoch=-1)
     parquet = pq.read_table(tmp_path / "parquet/samples/phase=val/epoch=1", partitioning=None)
     lines = _read(tmp_path / "csv/samples.csv")
     folder = tmp_path / "numpy/samples/val/epoch-1"

@@ -40,7 +40,7 @@ def fit(*more, epochs=30, **options):
     model.fit(x, y, validation_data=(x[:64], y[:64]), epochs=epochs, verbose=0, callbacks=callbacks)
     return recorder
 """
-FIT = "recorder = fit(Slow(), every=0.4)"
+FIT = "recorder = fit(Slow(), refresh_seconds=0.4)"
 AFTER = """
 run = tt.open(recorder.path)
 last = run.scalars("train")["loss"].to_pylist()[-1]
@@ -51,7 +51,7 @@ print([each.name for each in threading.enumerate() if each.name == "LiveCurves"]
 
 @pytest.fixture(scope="module")
 def executed() -> Executed:
-    ended = execute(SETUP, FIT, AFTER, "fit(Slow(), Stopped(), every=0.4)", AFTER, "run", allow_errors=True)
+    ended = execute(SETUP, FIT, AFTER, "fit(Slow(), Stopped(), refresh_seconds=0.4)", AFTER, "run", allow_errors=True)
     assert [ended.errors(cell) for cell in (0, 1, 2)] == [[], [], []]
     return ended
 
@@ -97,9 +97,9 @@ def test_a_run_shows_itself_in_a_cell(executed: Executed) -> None:
     assert "samples" in executed.html(5)
 
 
-@pytest.mark.parametrize("every", [0, True, "1", float("inf")])
-def test_arguments_that_cannot_be(every: object) -> None:
-    with pytest.raises(tt.TapError, match=r"every= is a number of seconds from 0\.1"):
-        LiveCurves(every=every)  # type: ignore[arg-type]
+@pytest.mark.parametrize("refresh_seconds", [0, True, "1", float("inf")])
+def test_arguments_that_cannot_be(refresh_seconds: object) -> None:
+    with pytest.raises(tt.TapError, match=r"refresh_seconds= is a number from 0\.1"):
+        LiveCurves(refresh_seconds=refresh_seconds)  # type: ignore[arg-type]
     with pytest.raises(tt.TapError, match=r"recorder= is a tt\.Recorder"):
         LiveCurves("runs/mnist")  # type: ignore[arg-type]

@@ -86,6 +86,8 @@ class Agreement:
         lines += [f"Note: {note}" for note in self.notes]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return agreement_html(self)
 

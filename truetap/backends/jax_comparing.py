@@ -12,6 +12,7 @@ import jax
 import keras
 
 from truetap.backends.comparing import called_with, is_train_step
+from truetap.backends.keras_private import shardings_known
 from truetap.errors import LossError
 
 _STATE = "(trainable_variables, non_trainable_variables, optimizer_variables[, metrics_variables])"
@@ -24,7 +25,8 @@ class JaxComparing:
     most_gradients = 40
 
     def fit_step(self, model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> Any:
-        logs, state = step(_values(_state(model)), batch)
+        with shardings_known(model):
+            logs, state = step(_values(_state(model)), batch)
         _assign(_state(model), state)
         return logs
 
@@ -89,7 +91,8 @@ def _returned(model: Any, step: Callable[..., Any], batch: tuple[Any, ...]) -> A
         return step(*called_with(step, [(state, batch), (state, *batch), (state, *batch[:2])], expected))
 
     if is_train_step(model, step):
-        return call(4)
+        with shardings_known(model):
+            return call(4)
     try:
         return call(3)
     except ValueError as error:

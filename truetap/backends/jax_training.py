@@ -18,6 +18,7 @@ import numpy as np
 
 from truetap.backends.jax_in_step import spread
 from truetap.backends.jax_processes import check_processes, laid_out, own_parts
+from truetap.backends.keras_private import keras_mask, put_mask, unsharded
 from truetap.backends.training import MAKERS, Feed, Recorded, StepLike
 from truetap.capture.watch import Watch, inputs_of
 from truetap.observe import replaced
@@ -129,7 +130,8 @@ def _routes(model: Any, beside: dict[str, Any]) -> dict[str, Any]:
         loss, (trainable, others, metrics) = compute_loss(trainable, _without(others), *args, **kwargs)
         return loss, (trainable, [*others, beside], metrics)
 
-    return {"stateless_call": stateless_call, "stateless_compute_loss": stateless_compute_loss}
+    routes = {"stateless_call": stateless_call, "stateless_compute_loss": stateless_compute_loss}
+    return routes | unsharded(model, _without)
 
 
 def _without(values: Any) -> Any:
@@ -184,10 +186,10 @@ def through(reached: dict[str, Any], key: str, value: Any) -> Any:
     identity.defvjp(forward, backward)
     if not jax.numpy.issubdtype(value.dtype, jax.numpy.floating):
         return value
-    mask = keras.src.backend.get_keras_mask(value)
+    mask = keras_mask(value)
     going_on = identity(value)
     if mask is not None:
-        keras.src.backend.set_keras_mask(going_on, mask)
+        put_mask(going_on, mask)
     return going_on
 
 

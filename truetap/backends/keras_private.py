@@ -17,6 +17,8 @@ loss isn't given, while it is called | 3.15.1 |
 | `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are being worked out | 3.15.1 |
 | `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.15.1 |
 | `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.15.1 |
+| `JAXTrainer._enforce_jax_state_sharding`, `._record_training_state_sharding_spec`, `._clear_jax_state_sharding` (until
+3.11) | what is added to a step's state has no sharding; a step outside of `fit` | 3.15.1 |
 | `Layer._inbound_nodes`, `KerasTensor._keras_history` | which layers feed a layer of a graph | 3.15.1 |
 | `Optimizer._learning_rate` | its schedule | 3.15.1 |
 | `CompileMetrics._user_metrics`, `._user_weighted_metrics` of `Model._compile_metrics` | the metrics as `compile`
@@ -57,6 +59,8 @@ __all__ = [
     "learning_rate_schedule",
     "output_losses",
     "put_mask",
+    "shardings_known",
+    "unsharded",
     "user_loss",
     "user_metrics",
     "watched_losses",
@@ -152,6 +156,46 @@ def build_from(model: Any, batch: Any) -> None:
     parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))
     if not layers_built(model) or any(part is not None and not part.built for part in parts):
         _private(model, "_symbolic_build")(data_batch=batch)
+
+
+def unsharded(model: Any, without: Callable[[Any], Any]) -> dict[str, Any]:
+    """Stand-ins by which what is behind the non-trainable values passes through a step of Keras 3.11 or older (JAX).
+
+    Such a step ends by giving each value the sharding of its variable; it has no variable. Empty for a newer Keras.
+
+    Args:
+        model: A Keras model.
+        without: The non-trainable values alone.
+    """
+    enforce = getattr(model, "_enforce_jax_state_sharding", None)
+    if enforce is None:
+        return {}
+
+    def enforced(
+        trainable_variables: Any = None,
+        non_trainable_variables: Any = None,
+        optimizer_variables: Any = None,
+        metrics_variables: Any = None,
+    ) -> Any:
+        values = without(non_trainable_variables or [])
+        behind = (non_trainable_variables or [])[len(values) :]
+        trained, others, *rest = enforce(trainable_variables, values, optimizer_variables, metrics_variables)
+        return trained, [*others, *behind], *rest
+
+    return {"_enforce_jax_state_sharding": enforced}
+
+
+@contextmanager
+def shardings_known(model: Any) -> Iterator[None]:
+    """Lets a step of Keras 3.11 or older (JAX) be called outside of `fit`, which tells it the variables' shardings."""
+    if not hasattr(model, "_enforce_jax_state_sharding"):
+        yield
+        return
+    _private(model, "_record_training_state_sharding_spec")()
+    try:
+        yield
+    finally:
+        _private(model, "_clear_jax_state_sharding")()
 
 
 def as_loss(function: Any) -> Any:

@@ -109,9 +109,14 @@ def _column(value: Any) -> Array:
         if array.ndim == 1:
             return array
         raise DataError(
-            f"A table has columns that are not numbers. Received: dtypes {list(value.dtypes)}. "
-            "Expected: numeric columns; encode the others, or pass them as separate inputs."
+            f"A table has columns that are not numbers. Received: {_dtypes(value)}. Expected: "
+            "numeric columns; encode the others, or pass them as separate inputs."
         ) from None
+
+
+def _dtypes(table: Any) -> str:
+    found = [f"{name!r} of {dtype}" for name, dtype in zip(table.columns, table.dtypes, strict=True)]
+    return ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
 
 
 def ragged_to_padded(value: Any) -> tuple[Array, Array]:

@@ -210,7 +210,7 @@ class Book:
         if not resume:
             raise RunExistsError(
                 f"There is a run at {self.path!r} already, created {reader.created}; it is left as it is. Record to "
-                "another path, go on in it with resume=True, read it with truetap.open(…), or delete the folder first."
+                "another path, go on in it with resume=True, read it with tt.open(…), or delete the folder first."
             )
         self.clock, self.last_epoch = clock_of(reader, worker.rank)
 
@@ -225,8 +225,8 @@ class Book:
                 **self._options,
             )
         except StoreError as error:
-            if is_url(self.path):
-                raise  # nothing is trained yet: a wrong bucket or key had better be known now
+            if is_url(self.path) or isinstance(error, RunExistsError):
+                raise  # nothing is trained yet: a wrong path, bucket or key had better be known now
             self._trouble(error)
             return
         self.failed = False

@@ -28,7 +28,8 @@ from truetap.backends import current
 from truetap.capture.plan import Chosen, Plan
 from truetap.capture.watch import Watch, inputs_of
 from truetap.observe import owner
-from truetap.reducers import SEPARATOR, State, reduce_all
+from truetap.reducers import State
+from truetap.reducers.step import SEPARATOR, reduce_all
 from truetap.structure import flatten
 from truetap.taps import Outputs, Tapped
 

@@ -374,7 +374,7 @@ def _number(value: Any) -> float | None:
 
 
 def _names(reduce: Any) -> list[Any]:
-    return [reduce] if isinstance(reduce, str) or reduce is None else list(reduce)
+    return list(reduce) if isinstance(reduce, list | tuple) else [reduce]
 
 
 def _ratio(update: Array, before: Array) -> Array:

@@ -7,9 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from truetap.errors import LayerError, TapError
-from truetap.reducers import Reducer, resolve
+from truetap.reducers import Reducer
+from truetap.reducers.registry import resolve
 from truetap.selection import select, select_variables
-from truetap.taps import ActivationGradients, Activations, Gradients, Inputs, Outputs, Tap, Tapped, Updates, Weights
+from truetap.taps import (
+    ActivationGradients,
+    Activations,
+    Gradients,
+    Inputs,
+    OptimizerState,
+    Outputs,
+    Tap,
+    Tapped,
+    Updates,
+    Weights,
+)
 
 __all__ = ["Chosen", "Plan"]
 
@@ -130,12 +142,18 @@ def _choose(place: int, tap: Any, model: Any) -> Chosen:
     if isinstance(tap, Gradients):
         members = select_variables(tap.select, model, trainable=True)
         return Chosen(place, tap, members, resolve(reduce) if reduce is not None else ())
-    if tap.kind == "optimizer":
+    if isinstance(tap, OptimizerState):
         members = _optimizer_variables(tap, model)
     else:
         members = select_variables(tap.select, model, trainable=isinstance(tap, Updates))
-    names = [] if reduce is None else [reduce] if isinstance(reduce, str | Reducer) else list(reduce)
-    return Chosen(place, tap, members, resolve([name for name in names if name != "ratio"]) if names else ())
+    return Chosen(place, tap, members, () if reduce is None else _reducers(reduce, isinstance(tap, Updates)))
+
+
+def _reducers(reduce: Any, updates: bool) -> tuple[Reducer, ...]:
+    """Those of a tap of variables; of updates without "ratio", which needs the weight too and is made on the host."""
+    names = list(reduce) if isinstance(reduce, list | tuple) else [reduce]
+    others = [name for name in names if not (updates and isinstance(name, str) and name == "ratio")]
+    return () if names and not others else resolve(others)
 
 
 def _optimizer_variables(tap: Any, model: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from keras import ops
 
 from truetap.capture.plan import Chosen
-from truetap.reducers import State, on_host
+from truetap.reducers.base import State, on_host
 
 __all__ = ["Statistics"]
 

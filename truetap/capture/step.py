@@ -39,8 +39,8 @@ class RecordedStep:
     def __init__(self, model: Any, plan: Plan, *, jit_compile: bool = False) -> None:
         self.model = model
         self.plan = plan
-        self.learned = Learned()
-        self.packing = Packing()
+        self.learned: Learned = Learned()
+        self.packing: Packing = Packing()
         self._jit_compile = jit_compile
         self._plans: dict[tuple[bool, ...], Plan] = {}
 

@@ -10,14 +10,27 @@ from __future__ import annotations
 
 import click
 
-from truetap import __version__
+import truetap
 from truetap.cli.commands import Commands
 
 __all__ = ["main"]
 
 
+def _say_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(truetap.__version__)  # looked up only here: it takes longer than to start the command line
+        context.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Records, reads, checks, compares and shows runs; checks models and losses.
 

@@ -39,7 +39,7 @@ def compare(run: str, other: str, phase: str | None, most: int, as_json: bool) -
     except TruetapError as error:
         fail(error, WRONG)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2))
+        click.echo(json.dumps(found.to_dict(), indent=2))
     elif for_a_person():
         show(found)
     else:

@@ -53,7 +53,7 @@ def export(run: str, output: str, form: str, tables: tuple[str, ...], as_json: b
     if form not in known:
         fail(f"There is no format {form!r}. {near_names(form, known)}", NOT_THERE)
     opened = open_run(run)
-    options = {"tables": list(tables) or None, "phase": chosen["phase"], "epochs": list(chosen["epochs"]) or None}
+    options = {"tables": list(tables) or None, "phase": chosen["phase"], "epoch": list(chosen["epochs"]) or None}
     options |= dict(map(_option, chosen["more"]))
     try:
         with working(f"Writing {run} as {form}"):

@@ -22,7 +22,7 @@ from truetap.comparison.passes import Pass, common_passes
 from truetap.comparison.result import Comparison
 from truetap.comparison.settings import Trained, compare_settings
 from truetap.comparison.slices import chosen_slices
-from truetap.comparison.tables import by_class_table, metrics_table, slices_table
+from truetap.comparison.tables import metrics_table, per_class_table, slices_table
 from truetap.errors import StructureError, TaskError
 from truetap.facts.types import Facts
 
@@ -75,7 +75,7 @@ def compare(
         paired=matching is not None and matching.paired,
         matched=0 if matching is None else matching.shared,
         metrics=metrics_table([(name, each.whole) for name, each in outputs.items()]),
-        by_class=by_class_table([(name, each.whole, each.names) for name, each in outputs.items()]),
+        per_class=per_class_table([(name, each.whole, each.names) for name, each in outputs.items()]),
         slices=slices_table([(name, part, it) for name, each in outputs.items() for part, it in each.slices.items()]),
         newly_right=_joined([each.right for each in outputs.values()], no_calls(ids)),
         newly_wrong=_joined([each.wrong for each in outputs.values()], no_calls(ids)),

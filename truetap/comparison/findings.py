@@ -29,7 +29,7 @@ class FindingsChange:
     only_here: tuple[tuple[Finding, str], ...] = ()
     only_there: tuple[tuple[Finding, str], ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "new": [each.to_dict() for each in self.new],

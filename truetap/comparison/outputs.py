@@ -96,7 +96,7 @@ def compare_output(
     for number, (part, one, other) in enumerate(zip(parts, *evaluations, strict=True)):
         drawing = Drawing(matching.paired, resamples, (*seed, number + 1))
         some = (bags[0], bags[1]) if not number else (part_of(bags[0], part[0]), part_of(bags[1], part[1]))
-        compared.append(compare_part(measured, (one, other), part, some, drawing, by_class=not number))
+        compared.append(compare_part(measured, (one, other), part, some, drawing, per_class=not number))
     labels = [_labels(each, len(side)) for each, side in zip(found, samples, strict=True)]
     places = paired_rows(matching, labels[0], labels[1])
     notes += _said(measured, (evaluations[0][0], evaluations[1][0]), compared[0], bags, places)
@@ -133,9 +133,9 @@ def _specs(
     two = {one.task, other.task} == _TWO_CLASSES and one.classes == other.classes == 2
     if (one.task is not other.task and not two) or one.classes != other.classes or one.positions != other.positions:
         raise TaskError(
-            f"The output {name!r} means different things in the two runs. Received: {_words(one)} here, "
-            f"{_words(other)} there. Expected: one task with as many classes and axes; run.samples(…).evaluate() "
-            "measures each alone."
+            f"The output{f' {name!r}' * bool(name)} means different things in the two runs. Received: "
+            f"{_words(one)} here, {_words(other)} there. Expected: one task with as many classes and axes; "
+            "run.samples(…).evaluate() measures each alone."
         )
     return one, other
 

@@ -107,7 +107,7 @@ def compare_part(
     bags: tuple[Bag | None, Bag | None],
     drawing: Drawing,
     *,
-    by_class: bool = False,
+    per_class: bool = False,
 ) -> Part:
     """Compares one part.
 
@@ -117,7 +117,7 @@ def compare_part(
         units: The part's samples in both; the same where they are paired.
         bags: Those whose scores are resampled.
         drawing: How.
-        by_class: Whether numbers of each class are wanted.
+        per_class: Whether numbers of each class are wanted.
     """
     here, there = (_metrics(each) for each in evaluations)
     first, second = _drawn(measured, units, drawing)
@@ -126,8 +126,8 @@ def compare_part(
     }
     ranges |= _of_ranked((measured[0].ranked, measured[1].ranked), (here, there), bags, drawing)
     metrics = {name: _value(here[name], there[name], ranges.get(name)) for name in here if name in there}
-    counts = (evaluations[0].n, evaluations[1].n)
-    return Part(counts, metrics, *(_classes(evaluations, first[1], second[1]) if by_class else ()))
+    counts = (evaluations[0].num_samples, evaluations[1].num_samples)
+    return Part(counts, metrics, *(_classes(evaluations, first[1], second[1]) if per_class else ()))
 
 
 def _classes(

@@ -43,7 +43,7 @@ def common_passes(here: Run, there: Run, phase: str | None) -> tuple[tuple[Pass,
     Raises:
         NotRecordedError: A phase was named that one of them doesn't have.
     """
-    recorded = [run.sample_epochs() for run in (here, there)]
+    recorded = [run.sample_epochs for run in (here, there)]
     several = [each for each in recorded if each]  # a collection has one pass and no phase
     empty = [run for run, each in zip((here, there), recorded, strict=True) if not each and "samples" not in run.tables]
     if empty and phase is None:

@@ -34,7 +34,7 @@ class Comparison:
         matched: How many samples both runs have.
         metrics: output, metric, here, there, difference, low, high, better: "here" or "there" where the interval
             leaves out 0, else null.
-        by_class: The same for precision, recall, F1 of each class, with class, name, count_here and count_there.
+        per_class: The same for precision, recall, F1 of each class, with class, name, count_here and count_there.
         slices: The same for slices, with slice, count_here and count_there.
         newly_right: output, sample_id, unit, label, pred_here, pred_there, loss_here, loss_there: predicted right
             there and wrong here; the greatest change of loss first. `unit` is the label meant of multi-label outputs.
@@ -54,7 +54,7 @@ class Comparison:
     paired: bool
     matched: int
     metrics: pa.Table
-    by_class: pa.Table
+    per_class: pa.Table
     slices: pa.Table
     newly_right: pa.Table
     newly_wrong: pa.Table
@@ -65,7 +65,7 @@ class Comparison:
     seed: int
     notes: tuple[str, ...] = field(default=())
 
-    def to_json(self, most: int = _MOST_LISTED) -> dict[str, Any]:
+    def to_dict(self, most: int = _MOST_LISTED) -> dict[str, Any]:
         """Everything as dicts, lists, strings and numbers that `json.dumps` takes.
 
         Args:
@@ -75,13 +75,13 @@ class Comparison:
             name: getattr(self, name) for name in ("here", "there", "phase", "paired", "matched", "resamples", "seed")
         }
         plain["epochs"] = list(self.epochs)
-        for name in ("metrics", "by_class", "slices"):
+        for name in ("metrics", "per_class", "slices"):
             plain[name] = [json_value(row) for row in getattr(self, name).to_pylist()]
         for name in ("newly_right", "newly_wrong", "changed"):
             table = getattr(self, name)
             plain[f"{name}_count"] = table.num_rows
             plain[name] = [json_value(row) for row in table.slice(0, most).to_pylist()]
-        plain["findings"] = self.findings.to_json()
+        plain["findings"] = self.findings.to_dict()
         plain["settings"] = [json_value(each._asdict()) for each in self.settings]
         plain["notes"] = list(self.notes)
         return plain

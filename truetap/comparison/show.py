@@ -27,7 +27,7 @@ _MOST_WIDE = 60
 
 def parts(comparison: Comparison) -> list[Table | str]:
     """Tables and sentences, in the order of interest."""
-    classes, few = _most_changed(comparison.by_class)
+    classes, few = _most_changed(comparison.per_class)
     title = "Classes by F1" if few else f"Classes by F1: the {_MOST_ROWS} that changed most"
     found = [
         _findings(comparison),

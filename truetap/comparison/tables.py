@@ -11,7 +11,7 @@ import pyarrow as pa
 from truetap.comparison.parts import Part, Value
 from truetap.tasks.labels import class_name
 
-__all__ = ["ClassNames", "by_class_table", "metrics_table", "slices_table"]
+__all__ = ["ClassNames", "metrics_table", "per_class_table", "slices_table"]
 
 _NUMBERS = ("here", "there", "difference", "low", "high")
 
@@ -57,7 +57,7 @@ def slices_table(parts: Sequence[tuple[str, str, Part]]) -> pa.Table:
     )
 
 
-def by_class_table(parts: Sequence[tuple[str, Part, ClassNames]]) -> pa.Table:
+def per_class_table(parts: Sequence[tuple[str, Part, ClassNames]]) -> pa.Table:
     """output, class, name, count_here, count_there (true rows or steps), metric, and the columns of `metrics`."""
     rows = [
         (output, index, names[index], part.supports, metric, value)

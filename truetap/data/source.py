@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Drawn", "Facts", "Source"]
+from truetap.errors import DataError
+
+__all__ = ["Drawn", "Facts", "Source", "as_names", "nothing_came"]
 
 Array = npt.NDArray[Any]
 
@@ -71,6 +73,14 @@ class Source(Protocol):
         Nothing is drawn before `next()` asks for it unless `limit` allows it and the source can be
         read again.
         """
+
+
+def nothing_came(kind: str) -> DataError:
+    """The error for a source that gave no batch."""
+    return DataError(
+        f"The {kind} gave no batch. Expected: one or more; a generator that was read to its end has to be made anew "
+        "(or pass the function that makes it)."
+    )
 
 
 def as_names(names: Any) -> tuple[str, ...] | None:

@@ -174,7 +174,7 @@ class Evidence:
     @cached_property
     def sample_epochs(self) -> dict[str, list[int]]:
         """The epochs of which samples are recorded, by phase."""
-        return {} if self.run is None else self.run.sample_epochs()
+        return {} if self.run is None else self.run.sample_epochs
 
     def rows(self, output: str, phase: str, epoch: int) -> Rows | None:
         """Rows of an output in an epoch (-1: the last), at most `MOST`; None where there are none."""

@@ -24,11 +24,12 @@ from truetap.backends.keras_private import build_from, output_losses
 from truetap.backends.tensors import all_to_host, is_array
 from truetap.data.element import Parts, split
 from truetap.data.opening import open_source
+from truetap.data.source import nothing_came
 from truetap.diagnosis.diagnose import chosen_rules
 from truetap.diagnosis.evidence import Evidence
 from truetap.diagnosis.output import OutputEvidence
 from truetap.diagnosis.rows import Rows
-from truetap.errors import DataError, DiagnosisError, ModelError
+from truetap.errors import DiagnosisError, ModelError
 from truetap.facts import Facts, PhaseFacts
 from truetap.facts.model import model_facts
 from truetap.facts.types import ArrayFacts
@@ -121,7 +122,7 @@ def _batch(data: Any, batch_size: int | None) -> Parts:
     for drawn in source.draw(1):
         parts = split(drawn.element, source.facts.kind)
         return Parts(all_to_host(parts.x), all_to_host(parts.y), all_to_host(parts.sample_weight), parts.size)
-    raise DataError("The data hold no batch. Expected: at least one.")
+    raise nothing_came(source.facts.kind)
 
 
 def _holds_arrays(part: Any) -> bool:

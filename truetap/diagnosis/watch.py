@@ -10,8 +10,8 @@ import keras
 
 from truetap.capture.session import calling_list
 from truetap.diagnosis.diagnose import diagnose
-from truetap.epoch_values.source import check_alone, find_recorder
-from truetap.errors import DiagnosisError, DiagnosisWarning, TapError
+from truetap.epoch_values.source import check_alone, check_recorder, find_recorder
+from truetap.errors import DiagnosisError, DiagnosisWarning
 from truetap.recorder import Recorder
 from truetap.rules.finding import Finding
 from truetap.rules.report import Report
@@ -71,12 +71,11 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
             raise DiagnosisError(f"on= is 'warn', 'stop' or a function of a finding. Received: on={on!r}.")
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise DiagnosisError(f"every= is a number of epochs from 1. Received: every={every!r}.")
-        if recorder is not None and not isinstance(recorder, Recorder):
-            raise TapError(f"recorder= is a tt.Recorder. Received: {recorder!r}.")
+        check_recorder(recorder)
         self.rules = rules
         self.on = on
         self.every = every
-        self.ignore = tuple(ignore)
+        self.ignore: tuple[str, ...] = tuple(ignore)
         self.report: Report | None = None
         self.findings: list[Finding] = []
         self._given = recorder

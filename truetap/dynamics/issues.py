@@ -81,7 +81,7 @@ def _doubt(weights: EpochWeights, verdict: Verdict) -> None:
             f"from a sample, that agree with the labels {weights.beyond_chance:.1f} standard errors above chance. "
             f"Expected: {_BEYOND_CHANCE:g} at least. Check that inputs and labels are paired as they should be. If the "
             "model merely learned nothing in that epoch, choose those from where it does: "
-            "run.label_issues(epochs=[...]).",
+            "run.label_issues(epoch=[...]).",
             DataWarning,
             stacklevel=4,
         )

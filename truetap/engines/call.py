@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from truetap.data.arrays import DEFAULT_BATCH_SIZE
-from truetap.errors import DataError, IdError
-from truetap.identified import Identified
+from truetap.errors import DataError
+from truetap.identified import apart
 
 __all__ = ["Call"]
 
@@ -50,8 +50,5 @@ class Call:
                 f"args and kwargs are for a function that makes the data. Received: {type(data).__name__}. "
                 "Expected: the function itself, such as make_batches instead of make_batches()."
             )
-        if not isinstance(data, Identified):
-            return replace(self, data=data, args=(), kwargs=None)
-        if self.ids is not None:
-            raise IdError("The data carry ids already (tt.with_ids). Received: ids=… too. Expected: one of them.")
-        return replace(self, data=data.data, ids=data.ids, args=(), kwargs=None)
+        data, ids = apart(data, self.ids)
+        return replace(self, data=data, ids=ids, args=(), kwargs=None)

@@ -15,7 +15,7 @@ import keras
 from truetap.about import About
 from truetap.capture.session import calling_list
 from truetap.epoch_values.passes import PassRows
-from truetap.epoch_values.source import check_alone, check_monitors, check_whole, find_recorder
+from truetap.epoch_values.source import check_alone, check_monitors, check_recorder, check_whole, find_recorder
 from truetap.errors import RecordingWarning, StructureError, TapError, TaskError, near_names
 from truetap.pairing import declared_outputs
 from truetap.recorder import Recorder
@@ -42,12 +42,11 @@ class EpochValue(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, output: str | None, phases: Collection[str] | str, recorder: Recorder | None) -> None:
         super().__init__()
         self.output = output
-        self.phases = (phases,) if isinstance(phases, str) else tuple(phases)
+        self.phases: tuple[str, ...] = (phases,) if isinstance(phases, str) else tuple(phases)
         for phase in self.phases:
             if phase not in _PHASES:
                 raise TapError(f"There is no epoch of phase {phase!r} with labels. {near_names(str(phase), _PHASES)}")
-        if recorder is not None and not isinstance(recorder, Recorder):
-            raise TapError(f"recorder= is a tt.Recorder. Received: {recorder!r}.")
+        check_recorder(recorder)
         self.results: dict[str, float] = {}
         self._given = recorder
         self._recorder: Recorder | None = None

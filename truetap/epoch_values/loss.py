@@ -97,10 +97,10 @@ class EpochLoss(EpochValue):
         super().__init__(output, phases, recorder)
         if normalize not in (None, "count", "weights"):
             raise LossError(f"normalize= is 'count', 'weights' or None. Received: normalize={normalize!r}.")
-        self.loss = None if loss is None else _as_loss(loss)
+        self.loss: Any = None if loss is None else _as_loss(loss)
         self.normalize = normalize
         known = "loss" if self.loss is None else loss if isinstance(loss, str) else self.loss.name
-        self.name = name or f"{'' if output is None else f'{output}_'}epoch_{known}"
+        self.name: str = name or f"{'' if output is None else f'{output}_'}epoch_{known}"
 
     def _names(self) -> list[str]:
         return [self.name]

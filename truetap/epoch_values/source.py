@@ -14,7 +14,17 @@ from truetap.errors import TapError
 from truetap.recorder import Recorder
 from truetap.taps import Outputs
 
-__all__ = ["check_alone", "check_monitors", "check_whole", "find_recorder"]
+__all__ = ["check_alone", "check_monitors", "check_recorder", "check_whole", "find_recorder"]
+
+
+def check_recorder(given: Any) -> None:
+    """Whether what was given as `recorder=` is one, or None.
+
+    Raises:
+        TapError: It is something else.
+    """
+    if given is not None and not isinstance(given, Recorder):
+        raise TapError(f"recorder= is a tt.Recorder. Received: {given!r}.")
 
 
 def find_recorder(callback: Any, given: Recorder | None, owner: Any) -> Recorder:

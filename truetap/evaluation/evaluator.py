@@ -80,8 +80,8 @@ def evaluate(
         metrics["exact_match"] = steps.exact_match
     return Evaluation(
         task=spec.task,
-        n=totals.samples,
-        n_valid=totals.positions,
+        num_samples=totals.samples,
+        num_valid=totals.positions,
         loss=totals.loss,
         metrics=metrics,
         per_class=parts.per_class,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from truetap.errors import TaskError, UnknownMetricError, near_names
 from truetap.evaluation.show import as_html, as_rich, as_text
+from truetap.frames import pandas
 from truetap.json_values import json_value
 from truetap.tasks.task import Array, Task
 
@@ -61,8 +62,8 @@ class Evaluation:
 
     Attributes:
         task: What the output was trained for.
-        n: Number of samples.
-        n_valid: Number of positions counted: samples, or steps and pixels that no mask excludes.
+        num_samples: Number of samples.
+        num_valid: Number of positions counted: samples, or steps and pixels that no mask excludes.
         loss: Mean of the recorded losses of samples; None when none were recorded.
         metrics: Numbers by name; NaN where undefined, with the reason in `notes`.
         per_class: One row per class; empty for regression.
@@ -77,8 +78,8 @@ class Evaluation:
     """
 
     task: Task
-    n: int
-    n_valid: int
+    num_samples: int
+    num_valid: int
     loss: float | None
     metrics: Mapping[str, float]
     per_class: tuple[ClassRow, ...] = ()
@@ -122,17 +123,15 @@ class Evaluation:
                 for per_class where there are classes, else metrics.
 
         Raises:
-            TaskError: Unknown table, or pandas isn't installed.
+            TaskError: There is no such table.
+            TruetapError: pandas isn't installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise TaskError("to_pandas needs pandas. Install it: pip install truetap[pandas].") from error
+        pd = pandas()
         table = table or ("per_class" if self.per_class else "metrics")
         if table == "metrics":
             return pd.DataFrame({"value": dict(self.metrics)}).rename_axis("metric")
         if table == "slices":
-            rows = {name: {"n": part.n, **part.metrics} for name, part in self.slices.items()}
+            rows = {name: {"num_samples": part.num_samples, **part.metrics} for name, part in self.slices.items()}
             return pd.DataFrame.from_dict(rows, orient="index").rename_axis("slice")
         keys = {"per_class": "name", "per_output": "name", "per_timestep": "step"}
         if table not in keys:

@@ -67,8 +67,10 @@ def as_rich(evaluation: Evaluation) -> Any:
 
 
 def _headline(evaluation: Evaluation) -> str:
-    text = f"Evaluation: {evaluation.task}, {evaluation.n:,} samples"
-    return text if evaluation.n == evaluation.n_valid else f"{text}, {evaluation.n_valid:,} valid positions"
+    text = f"Evaluation: {evaluation.task}, {evaluation.num_samples:,} samples"
+    return (
+        text if evaluation.num_samples == evaluation.num_valid else f"{text}, {evaluation.num_valid:,} valid positions"
+    )
 
 
 def _of_rows(title: str, key: str, names: tuple[str, ...], rows: Sequence[Any]) -> Table:
@@ -90,7 +92,7 @@ def _confusion(evaluation: Evaluation) -> Table:
 def _slices(evaluation: Evaluation) -> Table:
     names = tuple(evaluation.metrics)[:4]
     rows = tuple(
-        (printable(name), f"{part.n:,}", *(_number(part.metrics.get(metric, np.nan)) for metric in names))
+        (printable(name), f"{part.num_samples:,}", *(_number(part.metrics.get(metric, np.nan)) for metric in names))
         for name, part in evaluation.slices.items()
     )
     return Table("Slices", ("slice", "n", *names), rows)

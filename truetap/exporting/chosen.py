@@ -115,7 +115,7 @@ class Chosen:
         return Named(Alike(picked), self.names) if len(picked) else picked
 
 
-def choose(run: Run, tables: Sequence[str] | str | None, phase: str | None, epochs: Epochs) -> Chosen:
+def choose(run: Run, tables: Sequence[str] | str | None, phase: str | None, epoch: Epochs) -> Chosen:
     """What is meant by the arguments of `export`.
 
     Raises:
@@ -132,8 +132,8 @@ def choose(run: Run, tables: Sequence[str] | str | None, phase: str | None, epoc
                 "or export the other tables by tables=; `truetap verify` lists all that is damaged."
             )
     found = {table: moment.epochs(table) for table in listed}
-    if phase is not None or epochs is not None:
-        found = _limited(found, phase, epochs, named=tables is not None)
+    if phase is not None or epoch is not None:
+        found = _limited(found, phase, epoch, named=tables is not None)
     kept = [table for table in found if moment.batches(table).num_rows]
     if not kept:
         raise StoreError(
@@ -160,13 +160,13 @@ def _tables(moment: Tables, asked: Sequence[str] | str | None) -> list[str]:
 
 
 def _limited(
-    found: dict[str, dict[str, list[int]]], phase: str | None, epochs: Epochs, *, named: bool
+    found: dict[str, dict[str, list[int]]], phase: str | None, epoch: Epochs, *, named: bool
 ) -> dict[str, dict[str, list[int]]]:
     """The tables that have rows of the phase and epochs, with these alone."""
     without = [table for table, parts in found.items() if not parts]
     if without and named:
         raise NotRecordedError(
-            f"The table {without[0]!r} has no phases and epochs. Received: phase={phase!r}, epochs={epochs!r}. "
+            f"The table {without[0]!r} has no phases and epochs. Received: phase={phase!r}, epoch={epoch!r}. "
             "Expected: neither, or other tables."
         )
     phases = list(dict.fromkeys(each for parts in found.values() for each in parts))
@@ -178,7 +178,7 @@ def _limited(
         for table, parts in found.items()
     }
     recorded = _union(numbers for parts in of_phase.values() for numbers in parts.values())
-    wanted = set(choose_epochs(epochs, recorded, "the run" if phase is None else f"phase {phase!r}"))
+    wanted = set(choose_epochs(epoch, recorded, "the run" if phase is None else f"phase {phase!r}"))
     limited = {
         table: {each: kept for each, numbers in parts.items() if (kept := [n for n in numbers if n in wanted])}
         for table, parts in of_phase.items()

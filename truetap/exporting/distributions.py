@@ -24,9 +24,9 @@ from truetap.columns import decode
 from truetap.errors import StoreError, TruetapWarning
 from truetap.exporting.chosen import Chosen
 from truetap.exporting.series import Curve
-from truetap.reading.recorded import KINDS
 from truetap.reading.statistics import Statistics
 from truetap.rows import uniform
+from truetap.taps import BY_KIND
 
 __all__ = ["Distributions", "Histogram", "raw_paths"]
 
@@ -34,15 +34,6 @@ Array = npt.NDArray[Any]
 
 _BINS = 64
 _LEFT_OUT = ("inputs",)
-_TAPS = {
-    "Activations": ("activations",),
-    "ActivationGradients": ("activation_gradients",),
-    "Gradients": ("gradients",),
-    "Weights": ("weights",),
-    "Updates": ("updates",),
-    "Optimizer": ("optimizer",),
-    "Tapped": ("tapped",),
-}
 _OF_FEATURES = (
     "mean",
     "std",
@@ -95,7 +86,7 @@ class Distributions:
     untold: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Curve | Histogram]:
-        for kind in KINDS:
+        for kind in BY_KIND:
             if kind in self.chosen.tables and kind not in _LEFT_OUT:
                 for phase in self.chosen.parts[kind]:
                     yield from self._statistics(kind, phase)
@@ -156,7 +147,7 @@ class Distributions:
         recorder = self.chosen.moment.metadata.get("recorder")
         taps = recorder.get("taps", ()) if isinstance(recorder, Mapping) else ()
         for tap in taps:
-            if table in _TAPS.get(str(tap.get("tap")), ()):
+            if tap.get("tap") == BY_KIND[table].__name__:
                 for which, numbers in _LISTED.findall(str(tap.get("reduce", ""))):
                     if which == kind:
                         found.add(tuple(float(number) for number in numbers.split(",")))
@@ -174,7 +165,7 @@ def raw_paths(chosen: Chosen) -> dict[str, tuple[str, str]]:
         kind, dot, path = table.partition(".")
         if isinstance(entry, Mapping):
             found[table] = (str(entry.get("kind", "")), str(entry.get("path", "")))
-        elif dot and kind in KINDS:
+        elif dot and kind in BY_KIND:
             found[table] = (kind, path)
     return found
 

@@ -48,7 +48,7 @@ def export(
     *,
     tables: Sequence[str] | str | None = None,
     phase: str | None = None,
-    epochs: Epochs = None,
+    epoch: Epochs = None,
     **options: Any,
 ) -> tuple[str, ...]:
     """Writes what was recorded for another tool; after the training, or while it runs.
@@ -64,7 +64,7 @@ def export(
         tables: Names of tables as in `run.tables`, or patterns such as "activations.*"; None for all. The names that
             `run.identify` gave stand in the rows; their own table is exported where it is named.
         phase: One phase; None for all.
-        epochs: A number, several, or None for all. Negative ones count from the last that is recorded. A table that
+        epoch: A number, several, or None for all. Negative ones count from the last that is recorded. A table that
             lacks one of them gives those that it has.
         options: Of the format:
             parquet: compression, "zstd" by default.
@@ -93,7 +93,7 @@ def export(
         raise StoreError(f"There is no format {format!r} to export to. {near_names(format, FORMATS)}")
     write = _writer(format)
     _check_options(format, write, options)
-    chosen = choose(run, tables, phase, epochs)
+    chosen = choose(run, tables, phase, epoch)
     return tuple(write(chosen, os.fspath(path), **options))
 
 

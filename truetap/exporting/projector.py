@@ -163,7 +163,7 @@ def _cell(value: Any) -> str:
 def _told(chosen: Chosen, points: _Points) -> dict[str, list[Any]]:
     """Columns of metadata: of each point its sample, and what was said of it in the same epoch."""
     told: dict[str, list[Any]] = {"sample": points.ids.tolist()}
-    if points.epoch in chosen.run.sample_epochs().get(points.phase, ()):
+    if points.epoch in chosen.run.sample_epochs.get(points.phase, ()):
         samples = chosen.run.samples(points.phase, points.epoch)
         at = _places(samples, points)
         for name in samples.output_names:
@@ -236,7 +236,7 @@ def _inputs(chosen: Chosen, points: _Points) -> Iterator[tuple[Array, Array]]:
             yield recorded.fingerprints, recorded.values
         except TruetapError:  # none of this phase
             continue
-    if points.epoch in run.sample_epochs().get(points.phase, ()):
+    if points.epoch in run.sample_epochs.get(points.phase, ()):
         samples = run.samples(points.phase, points.epoch)
         for column in rows.names(samples.record_batches, "inputs").values():
             yield samples.fingerprints, rows.array(samples.record_batches, column)

@@ -62,12 +62,12 @@ def _findings(report: Report) -> Listed:
 def _of_output(chosen: Chosen, phase: str, output: str | None) -> Iterator[tuple[str, pa.Table]]:
     run, epochs = chosen.run, chosen.epochs("samples", phase)
     try:
-        hardest = run.hardest(_MOST, phase=phase, output=output, epochs=epochs)
+        hardest = run.hardest(_MOST, phase=phase, output=output, epoch=epochs)
         yield "hardest_samples", hardest
     except (TaskError, NotRecordedError, StructureError):  # no losses
         pass
     try:
-        issues = run.label_issues(phase, output, epochs)
+        issues = run.label_issues(phase, output=output, epoch=epochs)
     except (TaskError, NotRecordedError, StructureError):  # no classes
         return
     yield "suspect_labels", issues.filter(pc.field("flagged"))[:_MOST]

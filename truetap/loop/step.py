@@ -120,10 +120,10 @@ class LoopStep:
             gradients: Gradients in the order of `model.trainable_variables`, where no Keras optimizer gets them.
             metrics: Scalars by name, kept as `running/<name>`.
 
-        Raises, when the block ends:
-            LossError: The loss is a table of n by n, of labels (n,) against outputs (n, 1); or it is a scalar; or the
-                weights don't lie over it.
-            LengthError: There aren't as many gradients as variables.
+        Raises:
+            LossError: When the block ends: the loss is a table of n by n, of labels (n,) against outputs (n, 1); or it
+                is a scalar; or the weights don't lie over it.
+            LengthError: When the block ends: there aren't as many gradients as variables.
         """
         self._logged.add(
             ids=ids,

@@ -29,11 +29,11 @@ def check_loss(
     loss: Any,
     y_true: Any,
     y_pred: Any,
-    *,
     sample_weight: Any = None,
+    *,
     x: Any = None,
+    rules: Sequence[Rule[Evidence]] | None = None,
     ignore: Collection[str] = (),
-    rules: Sequence[Rule[Evidence]] = RULES,
 ) -> LossReport:
     """Runs a loss on a batch in many ways, and says what is wrong with it.
 
@@ -51,8 +51,8 @@ def check_loss(
         sample_weight: Weights as they will be given to `fit`, shape (n,) or (n, …); None without.
         x: Inputs of the batch, arrays of n rows nested as the model gets them, for a loss that asks for
             them (`tt.losses.Contextual`).
+        rules: Rules to run; by default those of truetap.
         ignore: Names of rules to leave out, such as "batch_statistics" for a contrastive loss.
-        rules: Rules to run: those of truetap, or your own beside them.
 
     Returns:
         A report: `report.ok`, `report.findings`, `report.raise_if_wrong()`.
@@ -80,7 +80,7 @@ def check_loss(
     evidence = Evidence(subject_of(loss, batch.y_true, batch.y_pred), batch, loss_probe())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the loss' own, said again in each of its runs
-        answers = run_rules(rules, evidence, ignore, LossError)
+        answers = run_rules(RULES if rules is None else rules, evidence, ignore, LossError)
     name = evidence.subject.name
     return LossReport(
         f"Loss {name!r}", keras.backend.backend(), answers.findings, answers.checked, answers.skipped, loss=name

@@ -11,7 +11,7 @@ from truetap.rules.report import Report
 __all__ = ["LossReport"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LossReport(Report):
     """What is to be said of a loss; true when it is fine.
 

@@ -99,6 +99,6 @@ def _made(loss: type[Any]) -> Any:
 
 def _as_compiled(loss: Any, y_true: Any, y_pred: Any) -> Any:
     inputs = keras.Input((1,))
-    model = keras.Model(inputs, inputs)
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))  # Keras 3.13 and older refuse inputs as outputs
     model.compile(loss=loss)
     return output_losses(model, y_true, y_pred)[0].loss

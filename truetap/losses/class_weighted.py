@@ -8,7 +8,7 @@ loss: so it counts in `evaluate` and in validation too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -62,7 +62,8 @@ class ClassWeighted(PerSampleLoss):
         self,
         loss: Any,
         class_weight: Mapping[int, float] | Any,
-        normalize: str = "count",
+        *,
+        normalize: Literal["count", "weights"] = "count",
         labels: str | None = None,
         elementwise: bool | None = None,
         reduction: str | None = "sum_over_batch_size",

@@ -30,6 +30,7 @@ class FunctionLoss(PerSampleLoss):
     def __init__(
         self,
         fn: Callable[..., Any],
+        *,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -73,9 +73,10 @@ class Masked(PerSampleLoss):
     def __init__(
         self,
         loss: Any,
+        *,
         mask_value: float | None = None,
         mask: Callable[..., Any] | None = None,
-        normalize: str = "batch",
+        normalize: Literal["batch", "sample"] = "batch",
         elementwise: bool | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from truetap.capture.session import calling_list
-from truetap.epoch_values.source import find_recorder
+from truetap.epoch_values.source import check_recorder, find_recorder
 from truetap.errors import RecordingWarning, StoreError, TapError
 from truetap.notebook.follow import Follower
 from truetap.notebook.html import Html, page
@@ -41,7 +41,7 @@ class LiveCurves(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         recorder: The recorder whose run is drawn; None for the one in the same list of callbacks.
-        every: Seconds between two drawings, at least.
+        refresh_seconds: Seconds between two drawings, at least.
 
     Raises:
         TapError: An argument that can't be; or, when training begins, no recorder comes before it.
@@ -51,16 +51,16 @@ class LiveCurves(keras.callbacks.Callback):  # type: ignore[misc]
         >>> import truetap as tt
         >>> from truetap.notebook.live import LiveCurves
         >>> recorder = tt.Recorder(tempfile.mkdtemp())
-        >>> callbacks = [recorder, LiveCurves(recorder, every=0.5)]  # for model.fit(…, callbacks=callbacks)
+        >>> callbacks = [recorder, LiveCurves(recorder, refresh_seconds=0.5)]  # for model.fit(…, callbacks=callbacks)
     """
 
-    def __init__(self, recorder: Recorder | None = None, *, every: float = 1.0) -> None:
+    def __init__(self, recorder: Recorder | None = None, *, refresh_seconds: float = 1.0) -> None:
         super().__init__()
-        if recorder is not None and not isinstance(recorder, Recorder):
-            raise TapError(f"recorder= is a tt.Recorder. Received: {recorder!r}.")
-        if isinstance(every, bool) or not isinstance(every, int | float) or not 0.1 <= every < float("inf"):
-            raise TapError(f"every= is a number of seconds from 0.1. Received: every={every!r}.")
-        self.every = float(every)
+        check_recorder(recorder)
+        number = isinstance(refresh_seconds, int | float) and not isinstance(refresh_seconds, bool)
+        if not number or not 0.1 <= refresh_seconds < float("inf"):
+            raise TapError(f"refresh_seconds= is a number from 0.1. Received: refresh_seconds={refresh_seconds!r}.")
+        self.refresh_seconds: float = float(refresh_seconds)
         self._given = recorder
         self._drawing: _Drawing | None = None
 
@@ -72,7 +72,7 @@ class LiveCurves(keras.callbacks.Callback):  # type: ignore[misc]
         if display is None:
             _say_once()
         else:
-            self._drawing = _Drawing(recorder.path, self.every, display, owner)
+            self._drawing = _Drawing(recorder.path, self.refresh_seconds, display, owner)
 
     def on_train_end(self, logs: Any = None) -> None:
         self._end()
@@ -88,7 +88,7 @@ class _Drawing:
 
     Args:
         path: The run's folder.
-        every: Seconds between two drawings.
+        refresh_seconds: Seconds between two drawings.
         display: IPython's `display`.
         owner: The list of callbacks of the call: when it is gone, the call has ended without a word.
     """

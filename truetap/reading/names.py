@@ -33,8 +33,8 @@ class Names:
 
     def __init__(self, prints: Array, ids: Array) -> None:
         order = np.argsort(prints, kind="stable")
-        self.prints = prints[order]
-        self.ids = ids[order]
+        self.prints: Array = prints[order]
+        self.ids: Array = ids[order]
         self._known, self._first, self._count = np.unique(self.prints, return_index=True, return_counts=True)
 
     @classmethod

@@ -18,23 +18,25 @@ import pyarrow.compute as pc
 
 from truetap import rows
 from truetap.columns import concatenate
-from truetap.errors import NotRecordedError, StoreError, TruetapError, near_names
+from truetap.errors import NotRecordedError, StoreError, near_names
+from truetap.frames import pandas
 from truetap.notebook.objects import recorded_html, recordings_html
 from truetap.reading.choice import Epochs, choose_epochs, choose_phase, spans
 from truetap.reading.sample_rows import Alike, Named
 from truetap.reading.statistics import Statistics
 from truetap.reading.tables import Tables
+from truetap.taps import BY_KIND
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from truetap.reading.names import Names
 
-__all__ = ["KINDS", "Filter", "Recorded", "Recordings", "raw_tables"]
+__all__ = ["Filter", "Recorded", "Recordings", "raw_tables"]
 
 Array = npt.NDArray[Any]
 
-KINDS = ("activations", "activation_gradients", "gradients", "weights", "updates", "optimizer", "inputs", "tapped")
+_NOUNS = {"tapped": "tapped values", "optimizer_state": "optimizer variables"}  # others are plurals by themselves
 _MOST_SHOWN = 50  # paths in a printed list
 
 
@@ -123,8 +125,8 @@ class Recordings(Mapping[str, "Recorded"]):
 
     def __getitem__(self, path: str) -> Recorded:
         if path not in self.paths:
-            noun = self.kind.replace("_", " ")
-            raise NotRecordedError(f"No {noun} of {path!r} were recorded. {near_names(path, self.paths)}")
+            hint = near_names(path, self.paths) if self.paths else f"Expected: {_tap_of(self.kind)}."
+            raise NotRecordedError(f"No {_noun(self.kind)} of {path!r} were recorded. {hint}")
         return Recorded(self._tables, self.kind, path, self._raw.get(path), self._rows(path), self._chosen, self._names)
 
     def __iter__(self) -> Iterator[str]:
@@ -142,8 +144,8 @@ class Recordings(Mapping[str, "Recorded"]):
         whole = self._tables.whole(self.kind)
         if whole is None:
             raise StoreError(
-                f"No reduced {self.kind.replace('_', ' ')} were recorded. Received: raw values of "
-                f"{list(self.paths)}. Expected: a tap with reduce=; the raw values of one are those of [path].values."
+                f"No reduced {_noun(self.kind)} were recorded. Received: raw values of "
+                f"{list(self.paths)}. Expected: a tap with reduce=; each path has its raw values in .values."
             )
         if self._chosen == Filter():
             return whole
@@ -155,16 +157,16 @@ class Recordings(Mapping[str, "Recorded"]):
         return _frame(self.to_arrow())
 
     def __repr__(self) -> str:
-        noun = self.kind.replace("_", " ")
+        noun = _noun(self.kind)
         if not len(self):
-            return f"No {noun} were recorded."
+            return f"No {noun} were recorded, which takes {_tap_of(self.kind)}."
         lines = [f"  {each.summary}" for each in self._found(_MOST_SHOWN)]
         more = [f"  … and {len(self) - _MOST_SHOWN:,} more"] if len(self) > _MOST_SHOWN else []
         return "\n".join([f"Recorded {noun} of {len(self):,} path{'s' if len(self) > 1 else ''}:", *lines, *more])
 
     def _repr_html_(self) -> str:
         found = self._found(_MOST_SHOWN) if len(self) else []
-        return recordings_html(self.kind.replace("_", " "), len(self), found)
+        return recordings_html(_noun(self.kind), len(self), found)
 
     def _found(self, most: int | None = None) -> list[Recorded]:
         """Those paths that were recorded where the filter asks; an error when there is none."""
@@ -225,12 +227,13 @@ class Recorded:
         chosen: Filter,
         names: Names | None,
     ) -> None:
-        self.kind, self.path = kind, path
+        self.kind: str = kind
+        self.path: str = path
         self._tables, self._table, self._names = tables, table, names
         epochs = _epochs_of(tables, table, reduced)
-        what = f"{kind.replace('_', ' ')} of {path!r}"
+        what = f"{_noun(kind)} of {path!r}"
         self._what = what
-        self.phase = choose_phase(chosen.phase, epochs, what)
+        self.phase: str = choose_phase(chosen.phase, epochs, what)
         self._epochs = choose_epochs(chosen.epoch, epochs[self.phase], f"phase {self.phase!r} of the {what}")
         if table is not None and not len(tables.pick(table, self.phase, self._epochs)):
             self._table = None  # raw in another phase or epoch only
@@ -345,10 +348,10 @@ class Recorded:
         return f"{self.phase}, {_epochs(self._epochs)}; {self._said_steps()}"
 
     def _repr_html_(self) -> str:
-        return recorded_html(self.kind.replace("_", " "), self)
+        return recorded_html(_noun(self.kind), self)
 
     def __repr__(self) -> str:
-        return f"Recorded {self.kind.replace('_', ' ')} of {self.summary}"
+        return f"Recorded {_noun(self.kind)} of {self.summary}"
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -362,8 +365,8 @@ class Recorded:
     def _raw_rows(self) -> Sequence[pa.RecordBatch]:
         if self._table is None:
             raise StoreError(
-                f"No raw {self._what} were recorded. Received: .statistics {list(self.statistics)}. Expected: a tap "
-                "without reduce= for raw values."
+                f"No raw {self._what} were recorded. Received: statistics {list(self.statistics)}, which are "
+                "in .statistics. Expected: a tap without reduce= for raw values."
             )
         picked = self._tables.pick(self._table, self.phase, self._epochs)
         alike = Alike(picked)
@@ -432,6 +435,14 @@ _LONG = {
 }
 
 
+def _noun(kind: str) -> str:
+    return _NOUNS.get(kind, kind.replace("_", " "))
+
+
+def _tap_of(kind: str) -> str:
+    return f"tt.{BY_KIND[kind].__name__}(…) among the recorder's taps"
+
+
 def _epochs_of(tables: Tables, table: str | None, reduced: pa.Table | None) -> dict[str, list[int]]:
     found = {} if table is None else {phase: set(epochs) for phase, epochs in tables.epochs(table).items()}
     if reduced is not None:
@@ -470,10 +481,5 @@ def _cells(values: Array) -> Any:
 
 
 def _frame(columns: Any) -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise TruetapError(
-            "to_pandas needs pandas. Install it: pip install 'truetap[pandas]'; or use to_arrow()."
-        ) from error
+    pd = pandas()
     return columns.to_pandas() if isinstance(columns, pa.Table) else pd.DataFrame(columns)

@@ -13,7 +13,7 @@ Nothing to reduce (an empty batch) gives NaN, and 0 for sums and counts.
 A reducer of your own says what leaves the step, and what that comes to:
 
     >>> import numpy as np
-    >>> from keras import ops
+    >>> from keras import ops, tree
     >>> from truetap import reducers
     >>> class Negative(reducers.Reducer):
     ...     "The fraction of negative values."
@@ -23,32 +23,28 @@ A reducer of your own says what leaves the step, and what that comes to:
     ...                 "count": reducers.count(values, axis)}
     ...     def result(self, state):
     ...         return np.asarray(state["negative"] / state["count"])
-    >>> fraction, = reducers.resolve(Negative())
-    >>> one = fraction.compute(ops.convert_to_tensor([-1.0, 2.0]), axis=None)
-    >>> other = fraction.compute(ops.convert_to_tensor([-1.0, -2.0, -3.0, 5.0]), axis=None)
-    >>> both = fraction.merge(reducers.on_host(one), reducers.on_host(other))
-    >>> both["count"].item(), round(fraction.result(both).item(), 3)
-    (6.0, 0.667)
+    >>> fraction = Negative()
+    >>> batches = [ops.convert_to_tensor(each) for each in ([-1.0, 2.0], [-1.0, -2.0, -3.0, 5.0])]
+    >>> one, other = [tree.map_structure(ops.convert_to_numpy, fraction.compute(each, None)) for each in batches]
+    >>> round(fraction.result(fraction.merge(one, other)).item(), 3)
+    0.667
 
-`merge` adds up what batches gave, unless the reducer says otherwise.
+`merge` adds up what batches gave, unless the reducer says otherwise. A tap takes it: `reduce=["mean", Negative()]`.
 """
 
-from truetap.reducers.base import Reducer, State, on_host
+from truetap.reducers.base import Reducer, State
 from truetap.reducers.extremes import Max, Min
 from truetap.reducers.histogram import Histogram
 from truetap.reducers.moments import Mean, Std
 from truetap.reducers.norms import L1, L2
 from truetap.reducers.passes import count
 from truetap.reducers.quantiles import Quantiles
-from truetap.reducers.registry import resolve
 from truetap.reducers.shares import NonFinite, Zeros
-from truetap.reducers.step import SEPARATOR, reduce_all, states
 from truetap.reducers.units import Dead, NearOne, NearZero, Twins
 
 __all__ = [
     "L1",
     "L2",
-    "SEPARATOR",
     "Dead",
     "Histogram",
     "Max",
@@ -64,8 +60,4 @@ __all__ = [
     "Twins",
     "Zeros",
     "count",
-    "on_host",
-    "reduce_all",
-    "resolve",
-    "states",
 ]

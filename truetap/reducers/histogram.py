@@ -42,7 +42,7 @@ class Histogram(Reducer):
     def __init__(self, edges: Sequence[float] | npt.ArrayLike | None = None, name: str = "histogram") -> None:
         self.name = name
         self._given = edges is not None
-        self.edges = _powers_of_two() if edges is None else _checked(edges)
+        self.edges: npt.NDArray[np.float64] = _powers_of_two() if edges is None else _checked(edges)
 
     def compute(self, values: Any, axis: Axis) -> dict[str, Any]:
         if not self._given:

@@ -52,6 +52,7 @@ def write_report(run: Run, path: str | os.PathLike[str], *, model: Any = None, d
     Raises:
         StoreError: The charts' package isn't installed, or the file can't be written.
     """
+    _vega()  # a missing package is said before the run is read
     text = as_html(gather(run, model, data))
     target = Path(path)
     partial = target.with_name(f"{target.name}.part")

@@ -69,5 +69,5 @@ def _sections(run: Run, roster: Roster) -> Iterable[Section | None]:
 
 
 def _found(run: Run, finding: Finding, roster: Roster) -> Found:
-    phase = "train" if "train" in run.sample_epochs() else next(iter(run.sample_epochs()), "")
+    phase = "train" if "train" in run.sample_epochs else next(iter(run.sample_epochs), "")
     return Found.of(finding, roster.keys(phase, finding.sample_ids[:_MOST_OF_FINDING]) if phase else ())

@@ -64,7 +64,7 @@ def looked_at(run: Run) -> Looked | None:
     """The last epoch of the phase that tells most; None where there are no labelled samples."""
     if "samples" not in run.tables or not run.reader.num_rows("samples"):
         return None
-    epochs = run.sample_epochs()
+    epochs = run.sample_epochs
     if not epochs:
         samples = run.samples()
         return Looked("", None, samples) if _labelled(samples) else None

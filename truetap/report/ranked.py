@@ -81,7 +81,7 @@ def suspects(run: Run, roster: Roster) -> Section | None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                table = run.label_issues(phase, name or None)
+                table = run.label_issues(phase, output=name or None)
             except (TaskError, StoreError, StructureError):  # no classes
                 continue
         said += [str(each.message) for each in caught]
@@ -91,7 +91,7 @@ def suspects(run: Run, roster: Roster) -> Section | None:
             + (f"; the {_MOST} most suspicious are listed." if len(flagged) > _MOST else ".")
         )
         if flagged:
-            names = run.samples(phase, 0 if 0 in run.sample_epochs()[phase] else -1).class_names
+            names = run.samples(phase, 0 if 0 in run.sample_epochs[phase] else -1).class_names
             title = _of("Suspect labels", name)
             parts.append(suspects_table(flagged[:_MOST], names, title, partial(roster.key, phase)))
     return Section("labels", "Labels that are probably wrong", tuple(said), tuple(parts)) if said else None
@@ -127,4 +127,4 @@ def _of(words: str, output: str) -> str:
 
 def ranked_phase(run: Run) -> str | None:
     """Training where it is recorded, else validation: the phases that come again and again."""
-    return next((phase for phase in ("train", "val") if phase in run.sample_epochs()), None)
+    return next((phase for phase in ("train", "val") if phase in run.sample_epochs), None)

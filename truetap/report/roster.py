@@ -64,7 +64,7 @@ class Roster:
         """
         found: dict[str, Sample] = {}
         prints: dict[str, int] = {}
-        for phase, epochs in self._run.sample_epochs().items():
+        for phase, epochs in self._run.sample_epochs.items():
             wanted = {name: key for (where, name), key in self._keys.items() if where == phase}
             if wanted:
                 found |= self._of_phase(phase, epochs, wanted, prints)

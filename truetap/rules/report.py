@@ -95,5 +95,7 @@ class Report:
     def __str__(self) -> str:
         return "\n".join(map(printable, [self.head, *(f"- {each}" for each in self.findings)]))
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return html.page(self.head, html.findings(each.to_dict() for each in self.findings))

@@ -49,7 +49,7 @@ def _overview(served: Served, moment: Moment) -> Plain:
         "said": f"{kind_of(moment)}, {served.path}",
         "facts": [list(pair) for pair in facts_of(moment)],
         "complete": moment.complete,
-        "phases": moment.sample_epochs(),
+        "phases": moment.sample_epochs,
         "outputs": list(moment.output_names),
         "looked": None if place is None else {"phase": place[0], "epoch": place[1]},
         "epochs": _count(moment, "epochs"),
@@ -282,7 +282,7 @@ def _place(served: Served, asked: Asked) -> Place:
 
 def _phase(moment: Moment, asked: Asked) -> tuple[str, int | None]:
     """The phase and epoch that are meant: by default the last one of the phase that tells most."""
-    recorded = moment.sample_epochs()
+    recorded = moment.sample_epochs
     if not recorded:
         return "", None
     phase = asked.text("phase")

@@ -26,7 +26,7 @@ _MOST_LISTED = 500
 def findings(moment: Moment) -> dict[str, Any]:
     """What `run.diagnose()` says; samples are named by phase and id."""
     report = moment.diagnose()
-    phase = "train" if "train" in moment.sample_epochs() else next(iter(moment.sample_epochs()), "")
+    phase = "train" if "train" in moment.sample_epochs else next(iter(moment.sample_epochs), "")
     return {
         "verdict": verdict_of(report),
         "findings": found_json(tuple(_found(each, phase) for each in report)),
@@ -81,7 +81,7 @@ def suspects(moment: Moment, output: str) -> Flagged:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            table = moment.label_issues(phase, output or None)
+            table = moment.label_issues(phase, output=output or None)
         except (TaskError, StoreError, StructureError) as error:
             why = f"Labels can't be judged here: {error}"
             return Flagged(section_json(Section("labels", "Labels that are probably wrong", (why,))), [])
@@ -103,7 +103,7 @@ def evaluated(view: Any) -> dict[str, Any] | None:
     except TaskError as error:
         return section_json(Section("exact", "Exact metrics", (f"There are none: {error}",)))
     assert isinstance(evaluation, Evaluation)
-    said = (f"Of {evaluation.n:,} samples.", *evaluation.notes)
+    said = (f"Of {evaluation.num_samples:,} samples.", *evaluation.notes)
     return section_json(Section("exact", "Exact metrics", said, (metrics_table(evaluation, "Exact metrics"),)))
 
 
@@ -129,8 +129,8 @@ def _comparison_tables(found: Any, phase: str) -> Iterable[Table]:
         yield Table("Findings", (Column("change", "text"), Column("rule", "text"), Column("seen", "text")), tuple(rows))
     if plain["metrics"]:
         yield _metrics("Metrics, with intervals of 95%", plain["metrics"])
-    if plain["by_class"]:
-        yield _metrics("Classes", plain["by_class"][:_MOST_LISTED], "name")
+    if plain["per_class"]:
+        yield _metrics("Classes", plain["per_class"][:_MOST_LISTED], "name")
     for key, title in (("newly_right", "Newly right"), ("newly_wrong", "Newly wrong")):
         if plain[key]:
             yield _calls(f"{title}: {plain[f'{key}_count']:,} samples", plain[key], phase)

@@ -40,7 +40,7 @@ def inputs_of(moment: Moment, phase: str, epoch: int | None, ids: Sequence[str])
     """
     found = _recorded(moment, phase, ids)
     missing = [each for each in ids if each not in found]
-    if missing and epoch is not None and epoch in moment.sample_epochs().get(phase, ()):
+    if missing and epoch is not None and epoch in moment.sample_epochs.get(phase, ()):
         found |= _beside(moment, phase, epoch, missing)
     return samples_json({name: Sample(name, phase, shown) for name, shown in found.items()})
 

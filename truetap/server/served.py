@@ -64,7 +64,7 @@ class Served:
         """Changes when an epoch is begun, or the run ends: often enough for what takes long to work out."""
         moment = self.moment()
         ended = moment.reader.num_rows("epochs") if "epochs" in moment.tables else 0
-        epochs = tuple((phase, tuple(numbers)) for phase, numbers in moment.sample_epochs().items())
+        epochs = tuple((phase, tuple(numbers)) for phase, numbers in moment.sample_epochs.items())
         return epochs, ended, moment.complete, names_of(moment)
 
 
@@ -126,7 +126,7 @@ class Library:
     def meaning(self, place: Place) -> Meaning:
         """How an output is read; told once for each phase."""
         moment = self.run(place[0]).moment()
-        recorded = moment.sample_epochs()
+        recorded = moment.sample_epochs
         first = place if not recorded else (place[0], place[1], recorded[place[1]][0], place[3])
         view = view_of(moment, first)
         key = (place[0], place[1], place[3], min(len(view), LOOKED_AT))  # of the first rows of a run less is known
@@ -176,7 +176,7 @@ def default_place(moment: Moment) -> tuple[str, int | None] | None:
     looked = looked_at(moment)
     if looked is not None:
         return looked.phase, looked.epoch
-    epochs = moment.sample_epochs()
+    epochs = moment.sample_epochs
     if not epochs:
         return None
     phase = "train" if "train" in epochs else next(iter(epochs))

@@ -39,8 +39,8 @@ class Upload:
     def __post_init__(self) -> None:
         if not self.seconds > 0 or not self.patience >= 0:
             raise StoreError(
-                "Rows are sent to a store after some seconds, and closing waits for it with some patience. Received: "
-                f"seconds={self.seconds!r}, patience={self.patience!r}. Expected: more than 0, and 0 or more."
+                f"Received: upload_seconds={self.seconds!r}, upload_patience={self.patience!r}. Expected: "
+                "seconds, more than 0 between two uploads, and 0 or more to wait for a store that refuses."
             )
 
 

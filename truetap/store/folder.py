@@ -84,7 +84,7 @@ def _make(folder: Path) -> bool:
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise StoreError(
+        raise RunExistsError(
             f"A run needs a folder. Received: {str(folder)!r}, which is a file. "
             "Expected: a folder, or a path where there is nothing yet."
         ) from error
@@ -107,7 +107,7 @@ def _look_into(folder: Path, append: bool, worker: Worker) -> bool:
             return True
         raise RunExistsError(
             f"There is a run at {str(folder)!r} already, {_when_created(folder, worker)}; it is left as it is. "
-            "Record to another path, read this one with truetap.open(...), or delete the folder first."
+            "Record to another path, read this one with tt.open(...), or delete the folder first."
         )
     if names:
         raise RunExistsError(

@@ -20,7 +20,7 @@ from truetap.store.lookup import rows_where
 from truetap.store.manifest import JSON, ParquetFile, read_manifest
 from truetap.store.nearby import whereabouts
 from truetap.store.parquet_reader import ParquetSource, check_places
-from truetap.store.place import place_of
+from truetap.store.place import AnyPlace, place_of
 from truetap.store.problem import Problem, uncommitted
 from truetap.store.verify import verify_table
 from truetap.store.view import Found, TableView, look
@@ -54,7 +54,7 @@ class RunReader:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.path = place_of(path, storage_options)
+        self.path: AnyPlace = place_of(path, storage_options)
         self._searched: dict[ParquetFile, ParquetSource] = {}
         try:
             self._manifest = read_manifest(self.path)

@@ -58,7 +58,7 @@ class UnscaledInputs:
             what = f"{_opening(some)} are from {low:.4g} to {high:.4g}{_and_apart(apart)}"
         elif 0 < beyond < _SMALL and answer.rms < _SMALL:
             severity, what = Severity.WARNING, f"{_opening(some)} are nowhere beyond {beyond:.2g}"
-        elif apart is not None and apart > _APART:
+        elif apart is not None and apart.ratio > _APART:
             severity, what = Severity.NOTE, f"{_opening(some)} are from {low:.4g} to {high:.4g}{_and_apart(apart)}"
         else:
             return
@@ -84,12 +84,22 @@ class UnscaledInputs:
                 "low": low,
                 "high": high,
                 "scale": float(scales.max()),
-                "apart": apart or 1.0,
+                "apart": 1.0 if apart is None else apart.ratio,
+                "feature": int(scales.argmax()),
                 "answer": answer.rms,
             },
             layers=(answer.layer.path,),
             certainty=0.85,
         )
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """How many times the scale of the smallest feature the largest has, and which these are."""
+
+    ratio: float
+    largest: int
+    smallest: int
 
 
 @dataclass(frozen=True)
@@ -155,12 +165,17 @@ def _scales(some: Sampled) -> Array:
     return np.asarray(np.sqrt((flat**2).mean(axis=0)))
 
 
-def _apart(some: Sampled, scales: Array) -> float | None:
-    """How far the scales of dense features are apart; None of fewer than two such."""
+def _apart(some: Sampled, scales: Array) -> _Apart | None:
+    """Of dense features; None of fewer than two such."""
     flat = some.values.reshape(-1, some.values.shape[-1]) if some.values.ndim > 1 else some.values.reshape(-1, 1)
-    dense = (np.ptp(flat, axis=0) > 0) & ((flat == 0).mean(axis=0) < 0.5)
-    return float(scales[dense].max() / scales[dense].min()) if dense.sum() > 1 else None
+    dense = np.flatnonzero((np.ptp(flat, axis=0) > 0) & ((flat == 0).mean(axis=0) < 0.5))
+    if len(dense) < 2:
+        return None
+    largest, smallest = dense[scales[dense].argmax()], dense[scales[dense].argmin()]
+    return _Apart(float(scales[largest] / scales[smallest]), int(largest), int(smallest))
 
 
-def _and_apart(apart: float | None) -> str:
-    return "" if apart is None or apart < _LARGE else f", one feature {apart:.3g} times the scale of another"
+def _and_apart(apart: _Apart | None) -> str:
+    if apart is None or apart.ratio < _LARGE:
+        return ""
+    return f", feature {apart.largest} {apart.ratio:.3g} times the scale of feature {apart.smallest} (counted from 0)"

@@ -22,6 +22,7 @@ import ray
 
 from truetap.about import About
 from truetap.data.reader import notice
+from truetap.data.source import nothing_came
 from truetap.engines.call import Call
 from truetap.engines.ray.actor import KerasSettings, actor_class
 from truetap.engines.ray.cluster import actors_that_fit, connected, most_actors, quiet, wait_for_room_to_read
@@ -43,7 +44,8 @@ from truetap.errors import (
     StructureError,
 )
 from truetap.progress import Progress
-from truetap.samples import MOST_ROWS_LOOKED_AT, Samples
+from truetap.samples import Samples
+from truetap.seen import say_what_was_seen
 from truetap.store import RunReader
 
 __all__ = ["collect_on_ray"]
@@ -189,7 +191,7 @@ class _Collection:
 
     def _check(self, expected: set[int], expected_rows: int) -> None:
         if not expected:
-            raise DataError(f"The {self.job.facts.kind} gave no batch. Expected: one or more.")
+            raise nothing_came(self.job.facts.kind)
         missing = sorted(expected - units_done(self.run.path))
         if missing:
             raise StoreError(
@@ -211,8 +213,7 @@ class _Collection:
     def _finished(self) -> Samples:
         assert self.about is not None
         looked_at = Samples(RunReader(self.run.path).batches("samples"), self.about, expected_ids=self.job.listed)
-        if len(looked_at) <= MOST_ROWS_LOOKED_AT:
-            looked_at.say_what_was_seen()
+        say_what_was_seen(looked_at)
         about = replace(self.about, notices=tuple(looked_at.notices))
         self.run.update({"collect": about.to_json()})
         self.run.finish()

@@ -53,7 +53,7 @@ class StoreDestination(Destination):
         if there is not None and not append:
             raise RunExistsError(
                 f"There is a run at {store.url!r} already, created {there.created}; it is left as it is. Record to "
-                "another URL, read this one with truetap.open(...), or remove it first."
+                "another URL, read this one with tt.open(...), or remove it first."
             )
         self.spool.make()
         try:
