@@ -73,6 +73,7 @@ def _smaller(text: str) -> str:
     text = re.sub(r' opacity="1"', "", text)
     text = re.sub(r'(?<= d=")[^"]+|(?<= transform=")[^"]+', lambda found: re.sub(r"(\d\.\d)\d+", r"\1", found[0]), text)
     text = re.sub(r"<g>(<[a-z]+ [^>]*/>)</g>", r"\1", re.sub(r"<g></g>", "", text))
+    text = text.replace('fill="black" fill-opacity="1"', 'stroke="currentColor"')  # dashes of a legend, left without
     return text.replace("<svg ", '<svg role="img" font-family="system-ui, sans-serif" ', 1)
 
 

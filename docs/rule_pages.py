@@ -37,8 +37,9 @@ small rules; what one finds has a severity, says what was seen and where, why it
 would repeat what another one explains gives way to it. `ignore=["NAME"]` leaves a rule out.
 
 Each page below has a smallest training that makes the rule speak, whole, and what was recorded of it, beside the same
-training mended, of which no rule says anything. "found by" tells who said so in that training: `tt.lint` before it,
-`tt.Watch` while it ran, `run.diagnose(model)` after it.
+training mended, of which no rule has a warning. "found by" tells who found it in that training: `lint` before the first
+step; `diagnose` after it, by the record alone; `diagnose(model)` with the model at hand, which runs its loss once more.
+`tt.Watch` runs what `diagnose` does, after each epoch.
 """
 
 
@@ -66,7 +67,7 @@ def _index(found: Mapping[str, Any]) -> str:
     for group in GROUPS:
         title, _, question = str(group.__doc__).strip().splitlines()[0].partition(":")
         parts += [f"## {title}", f"{question.strip().capitalize()}", _TABLE]
-        rows = [_row(by_name[name], found[name]["found_by"]) for name in sorted(group.__all__)]
+        rows = [_row(by_name[name], found[name]) for name in sorted(group.__all__)]
         parts[-1] += "\n".join(rows)
     parts += ["## Losses by themselves", "What [`tt.check_loss`](check_loss.md) looks for.", _LOSS_TABLE]
     parts[-1] += "\n".join(
@@ -82,8 +83,9 @@ _TABLE = "| rule | what is wrong | severity | found by |\n| --- | --- | --- | --
 _LOSS_TABLE = "| rule | what is wrong | severity |\n| --- | --- | --- |\n"
 
 
-def _row(rule: Any, found_by: Iterable[str]) -> str:
-    by = ", ".join(f"`{each.removeprefix('tt.').removeprefix('run.')}`" for each in found_by)
+def _row(rule: Any, kept: Mapping[str, Any]) -> str:
+    after = "`diagnose`" if kept["without_model"] else "`diagnose(model)`"
+    by = f"`lint`, {after}" if kept["lint"] else after
     return f"| [`{rule.name}`]({rule.name}.md) | {_prose(_meaning(rule))} | {_severities(rule)} | {by} |"
 
 
@@ -100,7 +102,7 @@ def _page(rule: Any, kept: Mapping[str, Any]) -> str:
         f"A training that is broken and the same mended: the loss of each step, and {quantity.y}.{threshold}",
         "## What it says",
         _finding(kept["finding"]),
-        _who(kept["found_by"]),
+        _who(kept),
         "## When it speaks",
         _prose("\n\n".join(_paragraphs(rule))),
         _facts(rule),
@@ -119,15 +121,11 @@ def _picture(name: str, words: str) -> str:
     return f"```{{raw}} html\n{text}```"
 
 
-def _who(found_by: list[str]) -> str:
-    when = {
-        "tt.lint": "`tt.lint` said so before the first step",
-        "tt.Watch": "`tt.Watch` while it was training",
-        "run.diagnose": "`run.diagnose(model)` afterwards",
-    }
-    told = [when[each] for each in found_by]
-    text = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
-    return f"Of this training {text}{' said so' if found_by[0] != 'tt.lint' else ''}."
+def _who(kept: Mapping[str, Any]) -> str:
+    after = "`run.diagnose()`" if kept["without_model"] else "`run.diagnose(model)`, with the model at hand,"
+    if kept["lint"]:
+        return f"Of this training `tt.lint` said so before the first step, and {after} afterwards."
+    return f"Of this training {after} said so; one batch did not show it to `tt.lint`."
 
 
 def _facts(rule: Any) -> str:

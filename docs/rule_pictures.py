@@ -1,8 +1,8 @@
 """Runs the training of each rule, as it is and mended, and keeps what is seen: `make pictures`.
 
-In docs/rule_runs/ are a picture of each rule and findings.json: what the rules said, and who said it first (`tt.lint`
-before training, `tt.Watch` while it ran, `run.diagnose(model)` after it). The pages of the site are made of these.
-Names of rules as arguments make theirs anew, and leave the others.
+In docs/rule_runs/ are a picture of each rule and findings.json: what the rules said, and whether `tt.lint` said it too,
+and `run.diagnose()` without the model. The pages of the site are made of these. Names of rules as arguments make
+theirs anew, and leave the others.
 """
 
 from __future__ import annotations
@@ -30,42 +30,41 @@ FINDINGS = RUNS / "findings.json"
 
 @dataclass(frozen=True)
 class Recorded:
-    """A training that was recorded and diagnosed."""
+    """A training that was recorded and diagnosed: with the model, and without it."""
 
     seen: Seen
     report: tt.Report
-    watched: tuple[tt.Finding, ...]
+    alone: tt.Report
 
 
-def recorded(rule: str, mended: bool, folder: str, watch: bool = False) -> Recorded:
-    """Trains, and says what `run.diagnose(model)` says."""
+def recorded(rule: str, mended: bool, folder: str) -> Recorded:
+    """Trains, and says what `run.diagnose` says."""
     model, data, options = TRAININGS[rule](mended)
     fit = {"verbose": 0, **options}
     recorder = tt.Recorder(Path(folder, "run"), taps="diagnose")
-    told: list[tt.Finding] = []
-    watching = [tt.Watch(on=told.append)] if watch else []
-    model.fit(*data, callbacks=[recorder, *watching, *fit.pop("callbacks", ())], **fit)
+    model.fit(*data, callbacks=[recorder, *fit.pop("callbacks", ())], **fit)
     recorder.finish()
     run = tt.open(Path(folder, "run"))
-    return Recorded(Seen(Evidence(run, model), model, data, options), run.diagnose(model), tuple(told))
+    seen = Seen(Evidence(run, model), model, data, options)
+    return Recorded(seen, run.diagnose(model), run.diagnose())
 
 
-def linted(rule: str) -> tuple[tt.Finding, ...]:
-    """What `tt.lint` says of the rule before training."""
+def linted(rule: str) -> bool:
+    """Whether `tt.lint` says so before training."""
     model, (x, y), options = TRAININGS[rule](False)
     weight = options.get("sample_weight")
     if y is None:
         data: Any = x if not hasattr(x, "shape") else [(x,)]
     else:
         data = (x, y) if weight is None else (x, y, weight)
-    return tuple(each for each in tt.lint(model, data) if each.rule == rule)
+    return any(each.rule == rule for each in tt.lint(model, data))
 
 
 def picture(rule: str) -> dict[str, Any]:
     """Draws a rule's picture, and gives what was found."""
     quantity = QUANTITIES[rule]
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        broken, mended = recorded(rule, False, one, watch=True), recorded(rule, True, other)
+        broken, mended = recorded(rule, False, one), recorded(rule, True, other)
         said = [each for each in broken.report if each.rule == rule]
         others = [each.rule for each in broken.report.wrong if each.rule != rule] + [
             f.rule for f in mended.report.wrong
@@ -80,10 +79,8 @@ def picture(rule: str) -> dict[str, Any]:
         lines = histograms(values) if quantity.mark == "steps" else values
         beside = Panel(quantity.x, quantity.y, lines, quantity.mark, quantity.threshold(rule))
         (RUNS / f"{rule}.svg").write_text(svg(loss, beside), encoding="utf-8")
-    found_by = ["tt.lint"] if linted(rule) else []
-    if any(each.rule == rule for each in broken.watched):
-        found_by.append("tt.Watch")
-    return {"finding": said[0].to_dict(), "found_by": [*found_by, "run.diagnose"]}
+    without_model = any(each.rule == rule for each in broken.alone)
+    return {"finding": said[0].to_dict(), "lint": linted(rule), "without_model": without_model}
 
 
 def _losses(seen: Seen) -> tuple[Any, Any]:
@@ -106,12 +103,11 @@ def histograms(values: dict[str, Any], bins: int = 24) -> dict[str, dict[str, An
 
 def checked(rule: str) -> dict[str, Any]:
     """What `tt.check_loss` says of an example."""
-    loss, *batch = loss_examples.EXAMPLES[rule]
-    weight = batch[2] if len(batch) > 2 else None
-    report = tt.check_loss(loss, *batch[:2], sample_weight=weight)
+    loss, y_true, y_pred, *weight = loss_examples.EXAMPLES[rule]
+    report = tt.check_loss(loss, y_true, y_pred, sample_weight=weight[0] if weight else None)
     if [each.rule for each in report] != [rule]:
         raise ValueError(f"the report has {[each.rule for each in report]}. Expected: it alone.")
-    return {"finding": report.findings[0].to_dict(), "head": report.head}
+    return {"finding": report.findings[0].to_dict()}
 
 
 def main() -> None:

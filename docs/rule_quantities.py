@@ -198,7 +198,8 @@ def reported(expected: Callable[[Rows, Array], float]) -> Callable[[Seen], Lines
 
 def squares(rows: Rows, here: Array) -> Array:
     """The squared differences."""
-    return (np.asarray(rows.y_true, float).ravel()[here] - np.asarray(rows.y_pred, float).ravel()[here]) ** 2
+    gap = np.asarray(rows.y_true, float).ravel()[here] - np.asarray(rows.y_pred, float).ravel()[here]
+    return np.asarray(gap**2)
 
 
 def of_known(rows: Rows, here: Array) -> float:
@@ -286,7 +287,7 @@ def inputs(seen: Seen) -> Array:
 def gap_of_means(seen: Seen) -> Array:
     """How far the means of validation are from those of training, in deviations of training."""
     x, held_out = inputs(seen), np.asarray(seen.options["validation_data"][0], float)
-    return np.abs(held_out.mean(axis=0) - x.mean(axis=0)) / x.std(axis=0)
+    return np.asarray(np.abs(held_out.mean(axis=0) - x.mean(axis=0)) / x.std(axis=0))
 
 
 def likeness(seen: Seen) -> Lines:
@@ -308,6 +309,7 @@ def one_number(name: str, value: Callable[[Seen], float]) -> Callable[[Seen], Li
 def overlap(seen: Seen) -> float:
     """The share of validation inputs that are inputs of training."""
     train, val = seen.evidence.prints("train", 0), seen.evidence.prints("val", 0)
+    assert train is not None
     assert val is not None
     return float(np.isin(val, train).mean())
 
@@ -343,12 +345,10 @@ def counted_tags(seen: Seen) -> Array:
 
 
 def along_a_line(seen: Seen) -> Lines:
-    """What goes into the last layer, of inputs on a straight line from one sample to another: the first unit."""
+    """What goes into the last layer, of inputs on a straight line through one sample: the unit that moves most."""
     inner = keras.Model(seen.model.inputs, seen.model.layers[-2].output)
-    places = np.linspace(0, 1, 21)
-    x = inputs(seen)
-    line = (1 - places[:, None]) * x[:1] * 3 - places[:, None] * x[:1] * 3 + places[:, None] * x[1:2]
-    values = keras.ops.convert_to_numpy(inner(line.astype("float32")))
+    places = np.linspace(-3, 3, 21)
+    values = keras.ops.convert_to_numpy(inner((places[:, None] * inputs(seen)[:1]).astype("float32")))
     return {"": (places, values[:, values.std(axis=0).argmax()])}
 
 
@@ -356,7 +356,7 @@ def asked_twice(seen: Seen) -> Array:
     """How far two predictions of the same inputs lie apart."""
     x = inputs(seen).astype("float32")
     once, again = (keras.ops.convert_to_numpy(seen.model(x, training=False)) for _ in range(2))
-    return np.abs(once - again).max(axis=-1)
+    return np.asarray(np.abs(once - again).max(axis=-1))
 
 
 def both_accuracies(seen: Seen) -> Lines:
@@ -427,7 +427,7 @@ QUANTITIES: dict[str, Quantity] = {
     "frozen_by_mistake": Q("deviation of the kernel of 'hidden'", EPOCH, weight("std")),
     "initial_weights_too_large": Q("first kernels, in units of He's", "layer", size_over_he, "bars", 4.0),
     "mask_lost": Q("share of the steps read that are padding", "", one_number("'gru'", padding_read), "bars"),
-    "missing_activation": Q("what reaches the last layer, on a line between inputs", "place", along_a_line),
+    "missing_activation": Q("what reaches the last layer, along a line of inputs", "place", along_a_line),
     "penalty_too_strong": Q("norm of the kernel of 'hidden'", EPOCH, weight("norm")),
     "saturated_units": Q("share of values of 'hidden' at an end of tanh", STEP, layer("near_one")),
     "tiny_batches_under_batch_norm": Q("share told right", "", both_accuracies, "bars"),
