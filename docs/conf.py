@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import command_pages
 import docstrings
+import rule_pages
 from sphinx.application import Sphinx
 
 import truetap
@@ -42,3 +43,4 @@ def setup(app: Sphinx) -> None:
     """Pages that are made from the code, and docstrings as they are written here."""
     app.connect("autodoc-process-docstring", docstrings.process)
     app.connect("builder-inited", lambda app: command_pages.write(Path(app.srcdir, "reference", "command-line.md")))
+    app.connect("builder-inited", lambda app: rule_pages.write(Path(app.srcdir, "rules")))
