@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from truetap.errors import StoreError, StructureError, TaskError
 from truetap.evaluation import Evaluation
@@ -16,6 +16,9 @@ from truetap.report.roster import values_of
 from truetap.rules import Finding
 from truetap.server.moment import Moment
 from truetap.server.plain import found_json, section_json
+
+if TYPE_CHECKING:
+    from truetap.comparison import Comparison
 
 __all__ = ["Flagged", "compared", "evaluated", "findings", "hardest", "suspects"]
 
@@ -121,8 +124,8 @@ def compared(here: Moment, there: Moment) -> dict[str, Any]:
     return {"section": section_json(Section("compared", "What changed", tuple(said), tuple(parts)))}
 
 
-def _comparison_tables(found: Any, phase: str) -> Iterable[Table]:
-    plain = found.to_json(_MOST_LISTED)
+def _comparison_tables(found: Comparison, phase: str) -> Iterable[Table]:
+    plain = found.to_dict(_MOST_LISTED)
     changes = [("new", plain["findings"].get("new", [])), ("gone", plain["findings"].get("gone", []))]
     rows = [(what, *_said(each)) for what, listed in changes for each in listed]
     if rows:
