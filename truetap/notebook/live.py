@@ -60,7 +60,7 @@ class LiveCurves(keras.callbacks.Callback):  # type: ignore[misc]
             raise TapError(f"recorder= is a tt.Recorder. Received: {recorder!r}.")
         if isinstance(every, bool) or not isinstance(every, int | float) or not 0.1 <= every < float("inf"):
             raise TapError(f"every= is a number of seconds from 0.1. Received: every={every!r}.")
-        self.every = float(every)
+        self.every: float = float(every)
         self._given = recorder
         self._drawing: _Drawing | None = None
 
