@@ -160,7 +160,7 @@ def recorded(folder: Path) -> tt.Run:
     ]
     known.fit(x[:96], y[:96], validation_data=(x[96:], y[96:]), epochs=3, verbose=0, callbacks=callbacks)
     recorder.finish()
-    print(seen, recorder.path, tt.LiveCurves(recorder).every)
+    print(seen, recorder.path, tt.LiveCurves(recorder))
     return tt.open(folder / "run")
 
 

@@ -61,7 +61,7 @@ def lint(
     What it looks for: an activation, loss, units and labels that don't fit together, labels out of range, implicit
     broadcasting, losses that reduce before weights or average over masked elements, weights without gradient, frozen
     or unused ones, unscaled or scrambled inputs, values that are not finite, metrics that don't fit the task, and
-    more: `[rule.name for rule in tt.rules.RULES]` has all names. What is said doesn't depend on the backend.
+    more: `report.checked` names the rules that ran. What is said doesn't depend on the backend.
 
     Everything is put back: weights, optimizer, metrics, seeds, the generators of Python, NumPy and torch. A model or
     optimizer that wasn't built is built by this and stays so.
