@@ -4,13 +4,27 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo test check docs linkcheck format bench pictures dist smoke check-workflows clean
+.PHONY: demo test test-oldest test-nightly capabilities check docs linkcheck format bench pictures dist smoke check-workflows clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
 
 test: $(VENV)/.test
 	VENV=$(VENV) PYTHON=$(BIN)/python tests/run_all.sh
+
+# The oldest versions that pyproject.toml admits, in an environment of their own. torch has no old build for a CPU on PyPI.
+test-oldest: $(VENV)-oldest/.done
+	PYTHON=$(VENV)-oldest/bin/python tests/oldest.sh tensorflow jax
+
+# Keras' nightly build over the versions of `make test`; it may fail, and is there to say so before a release of Keras does.
+test-nightly: $(VENV)-nightly/.done
+	PYTHON=$(VENV)-nightly/bin/python tests/oldest.sh nightly $(BACKENDS)
+
+# docs/capabilities.md from the results of this Keras; results of other versions stay as they are.
+capabilities: $(VENV)/.test
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -p tests.capabilities \
+		--capabilities=docs/capabilities tests/backends; done
+	$(BIN)/python -m docs.capabilities
 
 check: $(VENV)/.test
 	$(BIN)/ruff check truetap tests benchmarks examples docs
@@ -76,5 +90,20 @@ $(VENV)/.release: $(VENV)/bin/python requirements/release.txt
 	$(BIN)/pip install --quiet -r requirements/release.txt
 	touch $@
 
+$(VENV)-oldest/.done: pyproject.toml requirements/oldest.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/pip install --quiet -r requirements/oldest.txt
+	$(VENV)-oldest/bin/pip install --quiet -e .
+	touch $@
+
+$(VENV)-nightly/.done: pyproject.toml requirements/torch.txt requirements/test.txt
+	$(PYTHON) -m venv $(VENV)-nightly
+	$(VENV)-nightly/bin/pip install --quiet -r requirements/torch.txt
+	$(VENV)-nightly/bin/pip install --quiet -r requirements/test.txt
+	$(VENV)-nightly/bin/pip install --quiet -e .
+	$(VENV)-nightly/bin/pip uninstall --quiet --yes keras
+	$(VENV)-nightly/bin/pip install --quiet --pre --upgrade keras-nightly
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-nightly build dist docs/_build .pytest_cache .mypy_cache .ruff_cache

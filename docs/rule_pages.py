@@ -164,12 +164,9 @@ def _loss_page(found: Mapping[str, Any]) -> str:
             family = _module_name(rule)
             parts.append(f"## {_meaning(rule).rstrip('.')}")
         after = f"\n\nGives way to {_prose(', '.join(f'`{name}`' for name in rule.after))}." if rule.after else ""
-        shapes = ", ".join(
-            f"{name} {value.shape}"
-            for name, value in zip(
-                ("labels", "outputs", "weights"), loss_examples.EXAMPLES[rule.name][1:], strict=False
-            )
-        )
+        batch: tuple[Any, ...] = loss_examples.EXAMPLES[rule.name][1:]
+        named = zip(("labels", "outputs", "weights"), batch, strict=False)  # most are without weights
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in named)
         parts += [
             f"(check-{_slug(rule.name)})=\n### `{rule.name}`",
             _prose("\n\n".join(_paragraphs(rule))) + f" Severity: {_severities(rule)}.{after}",

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -133,7 +134,12 @@ def test_queries_of_every_form(made: Made) -> None:
     run = made.run
     assert run.sql("with a as (select * from samples) select count(*) from a").fetchall() == [(96,)]
     assert run.sql("from samples select count(*)").fetchall() == [(96,)]
-    assert len(run.sql("pivot samples on phase using avg(loss) group by epoch").fetchall()) == 3
+    pivot = "pivot samples on phase using avg(loss) group by epoch"
+    if duckdb.__version__.startswith("1."):  # it makes two statements of it
+        with pytest.raises(tt.StoreError, match=r"one query at a time\. Received: CREATE, SELECT"):
+            run.sql(pivot)
+    else:
+        assert len(run.sql(pivot).fetchall()) == 3
     assert run.sql("show tables").fetchall() == [("samples",)]
     assert run.sql("explain select * from samples").fetchall()
     assert run.sql("select $a + $b", a=1, b=2).fetchall() == [(3,)]
