@@ -164,7 +164,8 @@ def _loss_page(found: Mapping[str, Any]) -> str:
         if family != _module_name(rule):
             family = _module_name(rule)
             parts.append(f"## {_meaning(rule).rstrip('.')}")
-        after = f"\n\nGives way to {_prose(', '.join(f'`{name}`' for name in rule.after))}." if rule.after else ""
+        links = ", ".join(f"[`{name}`](#check-{_slug(name)})" for name in sorted(rule.after))
+        after = f"\n\nGives way to {links}." if links else ""
         example: Any = loss_examples.EXAMPLES[rule.name]
         named = zip(("labels", "outputs", "weights"), example[1:], strict=False)
         shapes = ", ".join(f"{name} of shape {value.shape}" for name, value in named)
