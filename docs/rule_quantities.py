@@ -405,6 +405,12 @@ def given_weights(seen: Seen) -> Array:
     return np.asarray(seen.options["sample_weight"], float)
 
 
+def weights_in_order(seen: Seen) -> Lines:
+    """The weight of each sample."""
+    weights = given_weights(seen)
+    return {"": (range(len(weights)), np.where(weights < 1e-6, 0.0, weights))}
+
+
 def steps_of_epochs(seen: Seen) -> Lines:
     """How many steps each epoch had."""
     curve = seen.evidence.steps
@@ -500,9 +506,7 @@ QUANTITIES: dict[str, Quantity] = {
         "steps",
     ),
     "weights_are_labels": Q("sample weights: share of each value", "weight", given_weights, "steps"),
-    "zero_sample_weights": Q(
-        "weight", "sample", lambda seen: {"": (range(len(given_weights(seen))), given_weights(seen))}
-    ),
+    "zero_sample_weights": Q("weight (what is below a millionth: 0)", "sample", weights_in_order),
     # the loss
     "implicit_broadcast": AGAINST,
     "log_or_root_of_zero": Q("numbers from 'log' that are not finite", STEP, layer("nonfinite", "log")),
