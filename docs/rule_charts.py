@@ -98,7 +98,7 @@ def _chart(panel: Panel) -> Spec:
     mark: Spec = {"type": "line"}
     if bars:
         encoding["xOffset"] = {"field": "r", "type": "nominal", "sort": list(RUNS)}
-        mark = {"type": "bar"}
+        mark = {"type": "point", "filled": True, "size": 60} if scale.get("type") == "log" else {"type": "bar"}
     elif panel.mark == "steps":
         mark["interpolate"] = "step-after"
     elif len(rows) <= 60:

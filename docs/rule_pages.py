@@ -32,14 +32,13 @@ _SEVERITIES = ("error", "warning", "note")
 _INTRO = """# The rules
 
 `tt.lint(model, data)` reads one batch through the real step before training, `run.diagnose()` what a run has recorded
-with `taps="diagnose"`, `tt.Watch()` the same after each epoch of `fit`, and `tt.check_loss` a loss by itself. Each has
-small rules; what one finds has a severity, says what was seen and where, why it matters and what to do. A rule that
-would repeat what another one explains gives way to it. `ignore=["NAME"]` leaves a rule out.
+with `taps="diagnose"`, `tt.Watch()` the same after each epoch of `fit`, and `tt.check_loss` a loss by itself. They are
+made of small rules. A finding of a rule has a severity, and says what was seen and where, why it matters and what to
+do. A rule that would repeat what another one explains gives way to it. `ignore=["NAME"]` leaves a rule out.
 
-Each page below has a smallest training that makes the rule speak, whole, and what was recorded of it, beside the same
-training mended, of which no rule has a warning. "found by" tells who found it in that training: `lint` before the first
-step; `diagnose` after it, by the record alone; `diagnose(model)` with the model at hand, which runs its loss once more.
-`tt.Watch` runs what `diagnose` does, after each epoch.
+Each page has a smallest training that makes the rule speak, as a whole program, and what was recorded of it beside the
+same training mended, of which no rule has an error or a warning. "found by" tells who found it in that training: `lint`
+before the first step; `diagnose` after the last one, by the record alone; `diagnose(model)` with the model at hand.
 """
 
 
@@ -99,7 +98,7 @@ def _page(rule: Any, kept: Mapping[str, Any]) -> str:
         f"(rule-{_slug(name)})=\n# `{name}`",
         f"**{_prose(_meaning(rule))}**",
         _picture(name, f"the loss of each step, and {quantity.y}"),
-        f"A training that is broken and the same mended: the loss of each step, and {quantity.y}.{threshold}",
+        f"A training that is broken, and the same mended. Left: loss of each step. Right: {quantity.y}.{threshold}",
         "## What it says",
         _finding(kept["finding"]),
         _who(kept),
@@ -117,7 +116,9 @@ def _picture(name: str, words: str) -> str:
     """The SVG within the page, so that its text has the page's colour."""
     text = (RUNS / f"{name}.svg").read_text(encoding="utf-8")
     text = re.sub(r' color="#[0-9a-f]{6}"', "", text, count=1)
-    text = text.replace("<svg ", f'<svg aria-label="{html.escape(words)}" style="max-width:100%;height:auto" ', 1)
+    text = text.replace(
+        "<svg ", f'<svg aria-label="{html.escape(words)}" style="max-width:100%;height:auto;overflow:visible" ', 1
+    )
     return f"```{{raw}} html\n{text}```"
 
 
@@ -163,10 +164,11 @@ def _loss_page(found: Mapping[str, Any]) -> str:
         if family != _module_name(rule):
             family = _module_name(rule)
             parts.append(f"## {_meaning(rule).rstrip('.')}")
-        after = f"\n\nGives way to {_prose(', '.join(f'`{name}`' for name in rule.after))}." if rule.after else ""
-        batch: tuple[Any, ...] = loss_examples.EXAMPLES[rule.name][1:]
-        named = zip(("labels", "outputs", "weights"), batch, strict=False)  # most are without weights
-        shapes = ", ".join(f"{name} {value.shape}" for name, value in named)
+        links = ", ".join(f"[`{name}`](#check-{_slug(name)})" for name in sorted(rule.after))
+        after = f"\n\nGives way to {links}." if links else ""
+        example: Any = loss_examples.EXAMPLES[rule.name]
+        named = zip(("labels", "outputs", "weights"), example[1:], strict=False)
+        shapes = ", ".join(f"{name} of shape {value.shape}" for name, value in named)
         parts += [
             f"(check-{_slug(rule.name)})=\n### `{rule.name}`",
             _prose("\n\n".join(_paragraphs(rule))) + f" Severity: {_severities(rule)}.{after}",
@@ -226,7 +228,8 @@ def _severities(rule: Any) -> str:
     alone = rule in RULES or "Severity." not in inspect.getsource(type(rule))
     source = inspect.getsource(inspect.getmodule(type(rule)) if alone else type(rule))  # type: ignore[arg-type]
     found = {each.lower() for each in re.findall(r"Severity\.([A-Z]+)", source)}
-    return " or ".join(each for each in _SEVERITIES if each in found)
+    *first, last = [each for each in _SEVERITIES if each in found]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _slug(name: str) -> str:

@@ -217,14 +217,15 @@ def weighted(rows: Rows, here: Array) -> float:
 # --- over values ---------------------------------------------------------------------------------------
 
 
-def by_layer(statistic: str, table: str = "gradients") -> Callable[[Seen], Lines]:
-    """A statistic of each kernel at the first step; 0 where there is none."""
+def by_layer(statistic: str) -> Callable[[Seen], Lines]:
+    """A statistic of the gradient of each kernel at the first step; 0 where there is none."""
 
     def of(seen: Seen) -> Lines:
-        series = getattr(seen.evidence, table)
-        kernels = [each.path for each in seen.model.weights if each.path.endswith("kernel")]
-        first = series.first(statistic)
-        return {"": ([path.split("/")[-2] for path in kernels], [first.get(path, 0.0) for path in kernels])}
+        series = seen.evidence.gradients
+        assert series is not None
+        first = {_ending(path): value for path, value in series.first(statistic).items()}
+        kernels = [_ending(each.path) for each in seen.model.weights if each.path.endswith("kernel")]
+        return {"": ([_layer(path) for path in kernels], [first.get(path, 0.0) for path in kernels])}
 
     return of
 
@@ -233,9 +234,21 @@ def size_over_he(seen: Seen) -> Lines:
     """The deviation of each kernel over He's, sqrt(2 / inputs)."""
     series = seen.evidence.weights
     assert series is not None
-    kernels = [each for each in seen.model.weights if each.path.endswith("kernel")]
-    values = [series.first("std")[each.path] / np.sqrt(2 / each.shape[0]) for each in kernels]
-    return {"": ([each.path.split("/")[-2] for each in kernels], values)}
+    first = {_ending(path): value for path, value in series.first("std").items()}
+    kernels = {_ending(each.path): each.shape[0] for each in seen.model.weights if each.path.endswith("kernel")}
+    values = [first[path] / np.sqrt(2 / fan_in) for path, fan_in in kernels.items()]
+    return {"": ([_layer(path) for path in kernels], values)}
+
+
+def _ending(path: str) -> str:
+    """A weight's path without what is before its layer: of a record and of Keras the same."""
+    return "/".join(path.split("/")[-2:])
+
+
+def _layer(path: str) -> str:
+    """The layer's name; of one that Keras named, without its number, which grows over a process."""
+    name = path.split("/")[0]
+    return "dense" if name.startswith("dense") else name
 
 
 def counted(values: Callable[[Seen], Array]) -> Callable[[Seen], Lines]:
@@ -392,6 +405,12 @@ def given_weights(seen: Seen) -> Array:
     return np.asarray(seen.options["sample_weight"], float)
 
 
+def weights_in_order(seen: Seen) -> Lines:
+    """The weight of each sample."""
+    weights = given_weights(seen)
+    return {"": (range(len(weights)), np.where(weights < 1e-6, 0.0, weights))}
+
+
 def steps_of_epochs(seen: Seen) -> Lines:
     """How many steps each epoch had."""
     curve = seen.evidence.steps
@@ -487,9 +506,7 @@ QUANTITIES: dict[str, Quantity] = {
         "steps",
     ),
     "weights_are_labels": Q("sample weights: share of each value", "weight", given_weights, "steps"),
-    "zero_sample_weights": Q(
-        "weight", "sample", lambda seen: {"": (range(len(given_weights(seen))), given_weights(seen))}
-    ),
+    "zero_sample_weights": Q("weight (what is below a millionth: 0)", "sample", weights_in_order),
     # the loss
     "implicit_broadcast": AGAINST,
     "log_or_root_of_zero": Q("numbers from 'log' that are not finite", STEP, layer("nonfinite", "log")),

@@ -26,6 +26,7 @@ CLASSES = 4
 CENTRES = np.random.default_rng(1).normal(size=(CLASSES, 6)) * 3
 BY_NAME = {rule.name: rule for rule in RULES}
 EARLY = tt.Inputs(samples=200, epochs=(0,), phases=("train", "val"))
+GRADIENTS = tt.Gradients("*", reduce=("norm", "nonfinite"), every=1)
 LAYERS = tt.Activations(
     "*", reduce=("mean", "std", "near_one", "near_zero", "nonfinite"), steps=(0,), phases=("train",)
 )
@@ -170,6 +171,13 @@ LONGER = {"epochs": 3}
 
 CASES = [
     Case("nan_in_data", "10 of 200 samples have NaN or infinity in the inputs", plain(GONE, Y), {"shuffle": False}),
+    Case(
+        "nan_in_data",  # of which TensorFlow's ReLU makes 0: outputs and losses are finite, gradients are not
+        "makes the gradient of every weight NaN",
+        lambda: (classifier((6,), 0.05, 4, layers.Dense(16, activation="relu")), GONE, Y),
+        {"shuffle": False},
+        (GRADIENTS,),
+    ),
     Case("train_validation_overlap", "60 of 120 validation samples (50%)", plain(X, Y), {"validation_data": SEEN}),
     Case(
         "train_validation_overlap",

@@ -23,7 +23,7 @@ loss isn't given, while it is called | 3.10.0, 3.15.1 |
 | `Optimizer._learning_rate` | its schedule | 3.10.0, 3.15.1 |
 | `CompileMetrics._user_metrics`, `._user_weighted_metrics` of `Model._compile_metrics` | the metrics as `compile`
 was given them | 3.10.0, 3.15.1 |
-| frame of `fit`, its arguments | what of them callbacks aren't told: batch_size, shuffle, class_weight | 3.10.0, 3.15.1 |
+| frame of `fit`, its arguments | what callbacks aren't told: batch_size, shuffle, class_weight | 3.10.0, 3.15.1 |
 
 A name that Keras moves raises `ModelError` with that name, not a wrong number.
 """
