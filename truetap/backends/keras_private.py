@@ -12,9 +12,9 @@ place | 3.10.0, 3.15.1 |
 | frames of `Trainer._compute_loss` and `compute_loss`, their locals `x`, `y`, `y_pred`, `sample_weight` | what a
 loss isn't given, while it is called | 3.10.0, 3.15.1 |
 | `Layer._layers`, `Layer._flatten_layers` | the layers inside a layer that is no model | 3.10.0, 3.15.1 |
-| `CompileLoss._flat_losses` and `.build` replaced for the time of a step | each loss as Keras calls it | 3.10.0, 3.15.1 |
+| `CompileLoss._flat_losses` and `.build` replaced while a step runs | each loss as Keras calls it | 3.10.0, 3.15.1 |
 | `keras.src.losses.losses.LossFunctionWrapper` | a function as the loss that Keras makes of it | 3.10.0, 3.15.1 |
-| `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are being worked out | 3.10.0, 3.15.1 |
+| `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are worked out | 3.10.0, 3.15.1 |
 | `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.10.0, 3.15.1 |
 | `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.10.0, 3.15.1 |
 | `JAXTrainer._enforce_jax_state_sharding`, `._record_training_state_sharding_spec`, `._clear_jax_state_sharding` (until
