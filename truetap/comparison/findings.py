@@ -21,6 +21,7 @@ class FindingsChange:
         both: Found in both: (here, there).
         only_here: Found here by a rule that could not run there; with the reason.
         only_there: Found there by a rule that could not run here; with the reason.
+        checked: How many rules ran here, and there: the others lacked what the run did not record.
     """
 
     new: tuple[Finding, ...] = ()
@@ -28,6 +29,7 @@ class FindingsChange:
     both: tuple[tuple[Finding, Finding], ...] = ()
     only_here: tuple[tuple[Finding, str], ...] = ()
     only_there: tuple[tuple[Finding, str], ...] = ()
+    checked: tuple[int, int] = (0, 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -37,6 +39,7 @@ class FindingsChange:
             "both": [{"here": one.to_dict(), "there": other.to_dict()} for one, other in self.both],
             "only_here": [each.to_dict() | {"not_run_there": why} for each, why in self.only_here],
             "only_there": [each.to_dict() | {"not_run_here": why} for each, why in self.only_there],
+            "checked": {"here": self.checked[0], "there": self.checked[1]},
         }
 
 
@@ -70,6 +73,7 @@ def compare_findings(here: Report, there: Report) -> FindingsChange:
         both=tuple(both),
         only_here=tuple((each, _why(there, each)) for each in left if each.rule not in there.checked),
         only_there=tuple((each, _why(here, each)) for each in right if each.rule not in here.checked),
+        checked=(len(here.checked), len(there.checked)),
     )
 
 

@@ -72,7 +72,8 @@ def _findings(comparison: Comparison) -> Table | str:
     rows += [(f"only here ({why} there)", each) for each, why in found.only_here]
     rows += [(f"only there ({why} here)", each) for each, why in found.only_there]
     if not rows:
-        return "Findings: none in either run."
+        here, there = found.checked
+        return f"Findings: none in either run; {here} rules ran here, {there} there."
     return Table("Findings", ("", "severity", "rule", "seen"), tuple((how, *_finding(each)) for how, each in rows), 4)
 
 

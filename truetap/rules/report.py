@@ -93,9 +93,18 @@ class Report:
         return f"{self.subject} on {self.backend}: {self.count}; {len(self.checked)} checks{left}."
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, [self.head, *(f"- {each}" for each in self.findings)]))
+        return "\n".join(map(printable, [self.head, *(line for each in self.findings for line in _lines(each))]))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return html.page(self.head, html.findings(each.to_dict() for each in self.findings))
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    yield f"- {finding.severity}: {finding.rule}" + ("" if finding.where is None else f" (at {finding.where})")
+    yield f"  {finding.seen}"
+    yield f"  Why: {finding.why}"
+    yield f"  Do: {finding.do}"
+    if finding.reference is not None:
+        yield f"  See: {finding.reference}"
