@@ -1,31 +1,32 @@
 """Every private name of Keras that truetap uses, in one place.
 
-| name | for | checked on Keras, by the tests of docs/capabilities.md |
+| name | for | in Keras |
 |---|---|---|
 | `Model._compile_loss`, `CompileLoss._user_loss`, `._user_loss_weights`, `._flat_losses` | the loss of
-each output, by its path, as `compile` resolved it | 3.10.0, 3.15.1 |
+each output, by its path, as `compile` resolved it | 3.10-15 |
 | `keras.src.backend.common.masking.get_keras_mask` | the mask that reaches an output or a loss (JAX keeps it beside the
-tensor, not on it) | 3.10.0, 3.15.1 |
-| `.set_keras_mask` | the mask of a loss's values | 3.10.0, 3.15.1 |
+tensor, not on it) | 3.10-15 |
+| `.set_keras_mask` | the mask of a loss's values | 3.10-15 |
 | `_keras_logits` of a tensor (TF) | what softmax and sigmoid made it of, which Keras' cross-entropies use in its
-place | 3.10.0, 3.15.1 |
+place | 3.10-15 |
 | frames of `Trainer._compute_loss` and `compute_loss`, their locals `x`, `y`, `y_pred`, `sample_weight` | what a
-loss isn't given, while it is called | 3.10.0, 3.15.1 |
-| `Layer._layers`, `Layer._flatten_layers` | the layers inside a layer that is no model | 3.10.0, 3.15.1 |
-| `CompileLoss._flat_losses` and `.build` replaced while a step runs | each loss as Keras calls it | 3.10.0, 3.15.1 |
-| `keras.src.losses.losses.LossFunctionWrapper` | a function as the loss that Keras makes of it | 3.10.0, 3.15.1 |
-| `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are worked out | 3.10.0, 3.15.1 |
-| `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.10.0, 3.15.1 |
-| `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.10.0, 3.15.1 |
+loss isn't given, while it is called | 3.10-15 |
+| `Layer._layers`, `Layer._flatten_layers` | the layers inside a layer that is no model | 3.10-15 |
+| `CompileLoss._flat_losses` and `.build` replaced for the time of a step | each loss as Keras calls it | 3.10-15 |
+| `keras.src.losses.losses.LossFunctionWrapper` | a function as the loss that Keras makes of it | 3.10-15 |
+| `keras.src.backend.common.symbolic_scope.in_symbolic_scope` | whether only shapes are being worked out | 3.10-15 |
+| `Trainer._symbolic_build` | layers and losses of a model that is built by its first batch (TF) | 3.10-15 |
+| `JAXTrainer._make_function` | each of the steps of one execution (`steps_per_execution`) | 3.10-15 |
 | `JAXTrainer._enforce_jax_state_sharding`, `._record_training_state_sharding_spec`, `._clear_jax_state_sharding` (until
-3.11) | what is added to a step's state has no sharding; a step outside of `fit` | 3.10.0 |
-| `Layer._inbound_nodes`, `KerasTensor._keras_history` | which layers feed a layer of a graph | 3.10.0, 3.15.1 |
-| `Optimizer._learning_rate` | its schedule | 3.10.0, 3.15.1 |
+3.11) | what is added to a step's state has no sharding; a step outside of `fit` | 3.10 |
+| `Layer._inbound_nodes`, `KerasTensor._keras_history` | which layers feed a layer of a graph | 3.10-15 |
+| `Optimizer._learning_rate` | its schedule | 3.10-15 |
 | `CompileMetrics._user_metrics`, `._user_weighted_metrics` of `Model._compile_metrics` | the metrics as `compile`
-was given them | 3.10.0, 3.15.1 |
-| frame of `fit`, its arguments | what callbacks aren't told: batch_size, shuffle, class_weight | 3.10.0, 3.15.1 |
+was given them | 3.10-15 |
+| frame of `fit`, its arguments | what of them the callbacks aren't told: batch_size, shuffle, class_weight | 3.10-15 |
 
-A name that Keras moves raises `ModelError` with that name, not a wrong number.
+Checked on Keras 3.10.0 and 3.15.1 by the tests of docs/capabilities.md. A name that Keras moves raises `ModelError`
+with that name, not a wrong number.
 """
 
 from __future__ import annotations
