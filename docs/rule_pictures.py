@@ -58,7 +58,7 @@ def linted(rule: str) -> bool:
     model, (x, y), options = TRAININGS[rule](False)
     weight = options.get("sample_weight")
     if y is None:
-        data: Any = x if not hasattr(x, "shape") else [(x,)]
+        data: Any = (x, x) if hasattr(x, "shape") else x  # tt.lint asks for labels, also of a model without a loss
     else:
         data = (x, y) if weight is None else (x, y, weight)
     return any(each.rule == rule for each in tt.lint(model, data))
