@@ -116,7 +116,7 @@ def checked(rule: str) -> dict[str, Any]:
 
 def _here(kind: str, rule: str) -> bool:
     on_tensorflow = kind == "losses" or rule in ON_TENSORFLOW
-    return on_tensorflow == (keras.backend.backend() == "tensorflow")
+    return bool(on_tensorflow == (keras.backend.backend() == "tensorflow"))
 
 
 def main() -> None:

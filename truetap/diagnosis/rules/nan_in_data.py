@@ -105,8 +105,8 @@ class NanInData:
             seen=f"{int(bad.sum())} of {len(rows)} samples have NaN or infinity in the labels of {output.words}.",
             why="The loss leaves them out." if borne else _WHY,
             do=(
-                'Leave these samples out, or mask them (tt.losses.Masked(loss, mask_value=float("nan"))): a weight of 0 '
-                "does not help."
+                'Leave these samples out, or mask them (tt.losses.Masked(loss, mask_value=float("nan"))): a weight of '
+                "0 does not help."
             ),
             where="y",
             numbers={"share": float(1 - true.mean()), "samples": float(bad.sum())},
