@@ -51,8 +51,8 @@ bench: $(VENV)/.test
 
 pictures: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python docs/picture.py
-	KERAS_BACKEND=tensorflow $(BIN)/python docs/rule_pictures.py losses
-	KERAS_BACKEND=torch $(BIN)/python docs/rule_pictures.py trainings
+	KERAS_BACKEND=tensorflow $(BIN)/python docs/rule_pictures.py
+	KERAS_BACKEND=torch $(BIN)/python docs/rule_pictures.py
 
 dist: $(VENV)/.release # a wheel and an sdist, the wheel built from the sdist
 	rm -rf dist

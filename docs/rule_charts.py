@@ -101,7 +101,7 @@ def _chart(panel: Panel) -> Spec:
         mark = {"type": "point", "filled": True, "size": 60} if scale.get("type") == "log" else {"type": "bar"}
     elif panel.mark == "steps":
         mark["interpolate"] = "step-after"
-    elif len(rows) <= 60:
+    elif len(rows) <= 40:
         mark["point"] = {"size": 20}
     if len(parts) > 1:
         encoding["strokeDash"] = {"field": "p", "type": "nominal", "sort": parts, "title": None}

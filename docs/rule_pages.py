@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import loss_examples
+from rule_pictures import FINDINGS, ON_TENSORFLOW, RUNS
 from rule_programs import of_loss, of_training
 from rule_quantities import QUANTITIES
 from rule_trainings import GROUPS, TRAININGS
@@ -27,7 +28,6 @@ from truetap.rules.rule import ANY
 
 __all__ = ["write"]
 
-RUNS = Path(__file__).parent / "rule_runs"
 _SEVERITIES = ("error", "warning", "note")
 _INTRO = """# The rules
 
@@ -44,7 +44,7 @@ before the first step; `diagnose` after the last one, by the record alone; `diag
 
 def write(folder: Path) -> None:
     """Writes the pages into a folder, and takes away those of rules that are gone."""
-    found = json.loads((RUNS / "findings.json").read_text(encoding="utf-8"))
+    found = json.loads(FINDINGS.read_text(encoding="utf-8"))
     pages = {"index": _index(found["trainings"]), "check_loss": _loss_page(found["losses"])}
     pages |= {rule.name: _page(rule, found["trainings"][rule.name]) for rule in RULES}
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def _page(rule: Any, kept: Mapping[str, Any]) -> str:
         _facts(rule),
         "## The training",
         f"```python\n{of_training(name)}```",
-        "With `mended=True` no rule has an error or a warning.",
+        f"With `mended=True` no rule has an error or a warning.{_refused(name)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -127,6 +127,12 @@ def _who(kept: Mapping[str, Any]) -> str:
     if kept["lint"]:
         return f"Of this training `tt.lint` said so before the first step, and {after} afterwards."
     return f"Of this training {after} said so; one batch did not show it to `tt.lint`."
+
+
+def _refused(name: str) -> str:
+    if name not in ON_TENSORFLOW:
+        return ""
+    return " On torch the step raises at such labels; `tt.lint` says why."
 
 
 def _facts(rule: Any) -> str:

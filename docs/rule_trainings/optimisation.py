@@ -91,5 +91,5 @@ def gradient_not_finite(mended):
     inputs = keras.Input((6,))
     decoded = layers.Dense(6)(layers.Dense(3, activation="relu")(inputs))
     model = keras.Model(inputs, Distance(1e-6 if mended else 0.0)(inputs, decoded))
-    model.compile(Adam(0.02))
-    return model, (x, None), {"epochs": 8, "batch_size": 24}
+    model.compile(Adam(0.05))
+    return model, (x, None), {"epochs": 20, "batch_size": 24}

@@ -19,10 +19,14 @@ from truetap.diagnosis.rules import RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
 BACKENDS = ("tensorflow", "jax", "torch")
-HERE = sorted(rule.name for rule in RULES)[BACKENDS.index(keras.backend.backend()) :: len(BACKENDS)]
 
 sys.path.insert(0, str(DOCS))
 programs: Any = importlib.import_module("rule_programs")
+NOT_ON_TORCH: tuple[str, ...] = importlib.import_module("rule_pictures").ON_TENSORFLOW
+EVERYWHERE = sorted({rule.name for rule in RULES} - set(NOT_ON_TORCH))
+HERE = EVERYWHERE[BACKENDS.index(keras.backend.backend()) :: len(BACKENDS)]
+if keras.backend.backend() == "tensorflow":
+    HERE += NOT_ON_TORCH
 
 
 @pytest.fixture(scope="module")
