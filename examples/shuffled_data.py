@@ -73,7 +73,7 @@ print("\n--- samples.evaluate, of digits drawn with a thin and with a thick pen"
 ink = x[samples.ids].mean(axis=1)
 evaluation = samples.evaluate(by={"thin": ink < np.median(ink), "thick": ink >= np.median(ink)})
 for name, part in evaluation.slices.items():
-    print(f"{name:>5}: {part.metrics['accuracy']:.1%} of {part.n} right")
+    print(f"{name:>5}: {part.metrics['accuracy']:.1%} of {part.num_samples} right")
 print(evaluation.confusion.astype(int))
 
 print("\n--- samples.hardest(5): rows of the data set to look at")
