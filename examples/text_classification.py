@@ -82,5 +82,5 @@ assert seen.sum() == sum(row.tobytes() in trained_on for row in x[val])
 print("\n--- samples.evaluate: the accuracy of both kinds")
 parts = samples.evaluate(by={"trained on": seen, "new": ~seen}).slices
 for name, part in parts.items():
-    print(f"{name:>10}: {part.n:>4} sentences, {part.metrics['accuracy']:.1%} right")
+    print(f"{name:>10}: {part.num_samples:>4} sentences, {part.metrics['accuracy']:.1%} right")
 assert parts["new"].metrics["accuracy"] < history["val_accuracy"][-1] - 0.02

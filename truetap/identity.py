@@ -1,7 +1,12 @@
-"""Names for samples that were collected without: one walk over the data, compared by fingerprint."""
+"""Names for samples that were collected without: one walk over the data, compared by fingerprint.
+
+Row numbers are names only in an order that stays. Of data that don't say whether it does, the first rows are read a
+second time.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +16,8 @@ import numpy.typing as npt
 
 from truetap.data.opening import open_source
 from truetap.data.reader import Reader
-from truetap.data.source import nothing_came
-from truetap.errors import IdError
+from truetap.data.source import Facts, nothing_came
+from truetap.errors import DataWarning, IdError
 from truetap.fingerprint import fingerprint
 from truetap.identified import apart
 from truetap.ids import repeated
@@ -20,6 +25,8 @@ from truetap.ids import repeated
 __all__ = ["Naming", "walk"]
 
 Array = npt.NDArray[Any]
+
+_LOOKED_AT_TWICE = 1_024  # rows: an order that changes shows in the first few
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +52,21 @@ class Naming:
             ids: As for `collect`; None takes the names that the data carry, else row numbers.
             steps: Number of batches to walk.
             columns: Of a dict input, the columns that the model took.
+
+        Raises:
+            IdError: Samples would be called by row numbers, and come in another order each time.
         """
         prints, names, rows = [], [], 0
         for batch in walk(data, ids, steps=steps, columns=columns):
-            if batch.ids is None and batch.shuffled:
-                raise IdError(
-                    f"Row numbers name samples only in an order that stays, and this {batch.shuffled} shuffles. "
-                    "Expected: the data before the shuffling, or data that carry ids (tt.with_ids)."
-                )
+            if batch.ids is None and batch.facts.shuffles:
+                raise _no_order(batch.facts.kind, "shuffles")
             prints.append(batch.prints)
             names.append(np.arange(rows, rows + len(batch.prints)) if batch.ids is None else batch.ids)
             rows += len(batch.prints)
-        return cls(np.concatenate(prints), np.concatenate(names))
+        found = np.concatenate(prints)
+        if batch.ids is None and batch.facts.shuffles is None:
+            _check_order(data, found, batch.facts, steps=steps, columns=columns)
+        return cls(found, np.concatenate(names))
 
     def apply(self, prints: Array) -> tuple[Array, list[str]]:
         """The names of samples by their fingerprints, and what should be said about them.
@@ -111,13 +121,13 @@ class Walked:
         x: The inputs, of the columns that the model took.
         prints: Their fingerprints, int64 (n,).
         ids: The names that the data carry or were given, (n,); None where there are none.
-        shuffled: The kind of the data where they come in another order each time, else "".
+        facts: What the source says of itself.
     """
 
     x: Any
     prints: Array
     ids: Array | None
-    shuffled: str
+    facts: Facts
 
 
 def walk(
@@ -130,10 +140,37 @@ def walk(
         x = read.parts.host_x()
         if columns and isinstance(x, Mapping) and set(columns) <= set(x):
             x = {key: x[key] for key in columns}
-        yield Walked(x, fingerprint(x), read.ids, reader.facts.kind if reader.facts.shuffles else "")
+        yield Walked(x, fingerprint(x), read.ids, reader.facts)
     if not reader.samples_read:
         raise nothing_came(reader.facts.kind)
     reader.check_end()
+
+
+def _check_order(data: Any, found: Array, facts: Facts, *, steps: int | None, columns: tuple[str, ...] | None) -> None:
+    """Reads the first rows once more, of data that don't say whether their order stays."""
+    if facts.one_shot:
+        warnings.warn(
+            f"The samples are called by their rows in this pass over the {facts.kind}, which can't be read twice: "
+            "whether their order stays can't be told. Ids that travel with the data don't depend on it (tt.with_ids).",
+            DataWarning,
+            stacklevel=4,
+        )
+        return
+    again: list[Array] = []
+    for batch in walk(data, steps=steps, columns=columns):
+        again.append(batch.prints)
+        if sum(map(len, again)) >= min(len(found), _LOOKED_AT_TWICE):
+            break
+    second = np.concatenate(again)
+    if len(second) > len(found) or not np.array_equal(second, found[: len(second)]):
+        raise _no_order(facts.kind, "gives other rows, or another order, the second time")
+
+
+def _no_order(kind: str, what: str) -> IdError:
+    return IdError(
+        f"Row numbers name samples only in an order that stays, and this {kind} {what}. Expected: the data before the "
+        "shuffling, such as arrays; ids=…; or data that carry ids (tt.with_ids; a method batch_ids on a PyDataset)."
+    )
 
 
 def _occurrence(values: Array) -> Array:

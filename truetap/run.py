@@ -166,7 +166,7 @@ class Run:
             data: Any source that `collect` takes, with the very inputs that the model was given.
             ids: One name per sample in the order of the data, whole numbers or strings; a key; a
                 function; None for the names that the data carry (file paths, `tt.with_ids`), else row
-                numbers.
+                numbers in the order of this walk.
             steps: Number of batches to walk.
 
         Returns:
@@ -174,7 +174,9 @@ class Run:
             inputs, and samples that were both trained and validated on.
 
         Raises:
-            IdError: No recorded sample is in the data, or a name would stand for two samples.
+            IdError: No recorded sample is in the data; or a name would stand for two samples; or row numbers would
+                be names in data that give another order each time (of data that don't say, the first rows are read
+                twice).
         """
         state = self._state
         names, report = identify(

@@ -341,7 +341,8 @@ class Samples:
             them, and are said; samples that are not in the data keep their fingerprint, and are said.
 
         Raises:
-            IdError: Not one sample is in the data.
+            IdError: Not one sample is in the data; or row numbers would be names in data that give another order
+                each time.
         """
         naming = Naming.of(data, ids, steps=steps, columns=self.about.columns)
         names, said = naming.apply(self.fingerprints)

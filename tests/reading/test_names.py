@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -208,3 +210,48 @@ def test_sessions_with_and_without_ids(tmp_path: Path) -> None:
     made.run.identify(made.x["train"], ids=FILES)
     assert set(made.run.samples().ids) == set(FILES)
     assert made.run.sql("select count(distinct sample_id) from samples").fetchall() == [(SAMPLES,)]
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The training inputs in batches of five; in another order after each epoch, or not."""
+
+    def __init__(self, x: Any, shuffles: bool) -> None:
+        super().__init__()
+        self.x, self.shuffles, self.rng = x, shuffles, np.random.default_rng(0)
+        self.order = np.arange(len(x))
+
+    def __len__(self) -> int:
+        return len(self.x) // 5
+
+    def __getitem__(self, index: int) -> Any:
+        rows = self.order[5 * index : 5 * index + 5]
+        return self.x[rows], rows
+
+    def on_epoch_end(self) -> None:
+        if self.shuffles:
+            self.rng.shuffle(self.order)
+
+
+def test_row_numbers_are_refused_where_the_order_changes(made: Made) -> None:
+    x, rng = made.x["train"], np.random.default_rng(1)
+
+    def drawn() -> Any:
+        order = rng.permutation(SAMPLES)
+        yield from ((x[rows], rows) for rows in np.split(order, 4))
+
+    for data in (Batches(x, shuffles=True), drawn):
+        with pytest.raises(tt.IdError, match=r"another order, the second time.*ids=…; or data that carry ids"):
+            made.run.identify(data)
+    assert "names" not in tt.open(made.path).tables  # nothing wrong was kept
+
+
+def test_row_numbers_of_data_whose_order_stays(made: Made) -> None:
+    x = made.x["train"]
+    made.run.identify(Batches(x, shuffles=False))
+    expected = made.of("which", epochs=[1]).tolist()
+    assert made.run.samples(epoch=1).ids.tolist() == expected
+    with pytest.warns(
+        tt.DataWarning, match=r"called by their rows in this pass over the generator"
+    ):
+        made.run.identify((x[rows], rows) for rows in np.split(np.arange(SAMPLES), 4))
+    assert made.run.samples(epoch=1).ids.tolist() == expected
