@@ -117,6 +117,21 @@ def test_folder_with_another_run(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "run")) == before
 
 
+@pytest.mark.parametrize("wrong", [tt.Activations("hiden"), tt.Activations(reduce="avg")])
+def test_a_call_that_is_refused_leaves_the_folder_free(tmp_path: Path, wrong: Any) -> None:
+    model = sequential(keras.layers.Dense(1))
+    with pytest.raises(tt.TruetapError, match=r"hiden|avg"):
+        model.fit(X, Y, verbose=0, callbacks=[tt.Recorder(tmp_path / "run", [tt.Outputs(), wrong])])
+    model.fit(X, Y, verbose=0, callbacks=[tt.Recorder(tmp_path / "run", [tt.Outputs(), tt.Activations(reduce="mean")])])
+    run = tt.open(tmp_path / "run")
+    assert len(run.samples()) == len(X)
+    assert run.complete
+    taps = [tap["tap"] for tap in run.metadata["recorder"]["taps"]]
+    assert taps == ["Outputs", "Activations"]
+    with pytest.raises(tt.RunExistsError):
+        model.fit(X, Y, verbose=0, callbacks=[tt.Recorder(tmp_path / "run")])
+
+
 def test_folder_removed_while_it_trains(tmp_path: Path) -> None:
     class Remove(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: object = None) -> None:

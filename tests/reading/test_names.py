@@ -250,8 +250,6 @@ def test_row_numbers_of_data_whose_order_stays(made: Made) -> None:
     made.run.identify(Batches(x, shuffles=False))
     expected = made.of("which", epochs=[1]).tolist()
     assert made.run.samples(epoch=1).ids.tolist() == expected
-    with pytest.warns(
-        tt.DataWarning, match=r"called by their rows in this pass over the generator"
-    ):
+    with pytest.warns(tt.DataWarning, match=r"called by their rows in this pass over the generator"):
         made.run.identify((x[rows], rows) for rows in np.split(np.arange(SAMPLES), 4))
     assert made.run.samples(epoch=1).ids.tolist() == expected
