@@ -7,7 +7,7 @@ BACKENDS := tensorflow jax torch
 .PHONY: demo test test-oldest test-nightly capabilities check docs linkcheck format bench pictures dist smoke check-workflows clean
 
 demo: $(VENV)/.demo
-	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/wrong_labels.py
+	KERAS_BACKEND=tensorflow $(BIN)/python examples/wrong_labels.py
 
 test: $(VENV)/.test
 	VENV=$(VENV) PYTHON=$(BIN)/python tests/run_all.sh
@@ -72,6 +72,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml requirements/demo.txt
+	@echo "Installing TensorFlow, Keras and what truetap needs into $(VENV): about 2 GB"
 	$(BIN)/pip install --quiet -r requirements/demo.txt
 	$(BIN)/pip install --quiet -e .
 	touch $@
@@ -83,7 +84,7 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml requirements/torch.txt requirem
 	$(BIN)/pip install --quiet -e .
 	touch $@
 
-$(VENV)/.docs: $(VENV)/.test requirements/docs.txt
+$(VENV)/.docs: $(VENV)/.demo requirements/docs.txt
 	$(BIN)/pip install --quiet -r requirements/docs.txt
 	touch $@
 

@@ -104,7 +104,7 @@ def test_a_report_is_true_when_nothing_is_wrong_and_raises_else() -> None:
         tt.DiagnosisError, match=r"Run 'r' is not well \(1 warning, 1 note\):\n- warning: b \(at dense\)"
     ):
         bad.raise_if_wrong()
-    assert str(bad).startswith("Run 'r' on jax: 1 warning, 1 note; 2 checks, 1 not run.\n- warning: b")
+    assert str(bad).startswith("Run 'r' on jax: 1 warning, 1 note; 2 checks, 1 not run (see skipped).\n- warning: b")
 
 
 def test_a_report_is_json_and_hostile_words_stay_words() -> None:

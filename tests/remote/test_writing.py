@@ -434,5 +434,5 @@ def test_by_the_command(store: Store, tmp_path: Path) -> None:
 
 
 def test_times_that_can_not_be(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"Received: seconds=0, patience=300.0"):
+    with pytest.raises(StoreError, match=r"Received: upload_seconds=0, upload_patience=300.0"):
         Upload(seconds=0)

@@ -48,7 +48,7 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
         RunWriter(tmp_path / "run")
     assert str(caught.value) == (
         f"There is a run at {str(tmp_path / 'run')!r} already, created {created}; it is left as it is. "
-        "Record to another path, read this one with truetap.open(...), or delete the folder first."
+        "Record to another path, read this one with tt.open(...), or delete the folder first."
     )
 
 

@@ -28,9 +28,9 @@ def check_version(version: str = keras.__version__) -> None:
 
     Example:
         >>> check_version("3.15.1")
-        >>> check_version("3.9.2")
+        >>> check_version("3.9.2")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        truetap.errors.ModelError: truetap needs Keras 3.10 or newer. Received: Keras 3.9.2. …
+        truetap.errors.ModelError: truetap needs Keras 3.10 or newer. Received: Keras 3.9.2. ...
     """
     major, minor = version.split(".")[:2]
     if (int(major), int(minor)) < OLDEST:

@@ -89,7 +89,7 @@ class Report:
     @property
     def head(self) -> str:
         """A line: what was looked at, how much was found, how much was checked."""
-        left = f", {len(self.skipped)} not run" if self.skipped else ""
+        left = f", {len(self.skipped)} not run (see skipped)" if self.skipped else ""
         return f"{self.subject} on {self.backend}: {self.count}; {len(self.checked)} checks{left}."
 
     def __str__(self) -> str:
