@@ -159,6 +159,9 @@ def _unknown(tables: Tables, sample_id: int | str, names: Names | None) -> str:
         return said + "It is in the data that were given to identify, and in no recorded batch."
     if names is not None:
         return said + f"Expected: a name given by run.identify. {names.near(sample_id)}"
-    few = tables.batches("samples").select(["sample_id"])[0].column(0).slice(0, 1000).to_pylist()
-    near = near_names(str(sample_id), map(str, few))
+    few = tables.batches("samples").select(["sample_id", "fingerprint"])[0].slice(0, 1000)
+    ids = few.column(0).to_pylist()
+    if ids == few.column(1).to_pylist():
+        return said + "The samples are called by fingerprints of their inputs; run.identify((x, y)) calls them by row."
+    near = near_names(str(sample_id), map(str, ids))
     return said + f"Expected: an id as in run.samples().ids; run.identify(data, ids=…) gives names. {near}"
