@@ -307,7 +307,8 @@ def test_sequences_of_varying_length_keep_their_own(tmp_path: Path) -> None:
     with recorder.attach(model):
         for length in lengths:
             model.test_on_batch(np.ones((2, length, 2), "float32"), np.ones((2, length, 1), "float32"))
-    written = [batch.column("y_pred").storage for batch in RunReader(tmp_path / "run").batches("samples")]
+    columns = [batch.column("y_pred") for batch in RunReader(tmp_path / "run").batches("samples")]
+    written = [getattr(column, "storage", column) for column in columns]  # older Arrow doesn't know the type
     shapes = [shape for column in written for shape in column.field("shape").to_pylist()]
     assert shapes == [[length, 1] for length in lengths for _ in range(2)]
     assert "30 valid positions" in str(tt.open(tmp_path / "run").samples().evaluate())  # 2 * (3 + 5 + 3 + 4)
