@@ -162,6 +162,7 @@ def _unknown(tables: Tables, sample_id: int | str, names: Names | None) -> str:
     few = tables.batches("samples").select(["sample_id", "fingerprint"])[0].slice(0, 1000)
     ids = few.column(0).to_pylist()
     if ids == few.column(1).to_pylist():
-        return said + "The samples are called by fingerprints of their inputs; run.identify((x, y)) calls them by row."
+        fingerprints = "which are fingerprints of the inputs until run.identify((x, y)) calls the samples by row"
+        return said + f"Expected: an id as in run.samples().ids, {fingerprints}."
     near = near_names(str(sample_id), map(str, ids))
     return said + f"Expected: an id as in run.samples().ids; run.identify(data, ids=…) gives names. {near}"
