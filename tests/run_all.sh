@@ -18,4 +18,7 @@ part "Ray, on one backend" tensorflow tests/engines/on_ray # one Ray for all, wh
 for backend in tensorflow jax torch; do
   part "$backend" "$backend" -n 2 tests/backends tests/examples # of the examples those dealt to it
 done
+for backend in jax torch; do # on TensorFlow they stand in the first part
+  part "examples in docstrings, on $backend" "$backend" -n 2 --doctest-modules truetap
+done
 exit $status
