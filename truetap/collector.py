@@ -18,6 +18,7 @@ import numpy.typing as npt
 from truetap.about import About, column
 from truetap.backends import Runner, current
 from truetap.backends.tensors import all_to_host, is_ragged, ragged_to_padded, to_host
+from truetap.data.dtypes import check_inputs, check_labels
 from truetap.data.element import Parts
 from truetap.data.reader import Read, Reader, notice
 from truetap.errors import DataError, LayerError, ModelError, StructureError
@@ -143,8 +144,8 @@ class Collector:
     def _start(self, read: Read) -> _Started:
         """Starts the step, and takes from the batch what is kept: its memory may be filled anew."""
         parts = read.parts
-        _check_labels(parts.y)
-        _check_inputs(parts.x)
+        check_labels(parts.y)
+        check_inputs(parts.x)
         x, self._columns = _model_inputs(self._model, parts.x)
         arguments = self._arguments(x, parts)
         form = _form(arguments)
@@ -266,31 +267,6 @@ def _lengthened(labels: Array | None, mask: Array | None) -> Array | None:
     if labels is None or mask is None or labels.ndim < 2 or labels.shape[1] >= mask.shape[1]:
         return labels
     return np.pad(labels, [(0, 0), (0, mask.shape[1] - labels.shape[1]), *[(0, 0)] * (labels.ndim - 2)])
-
-
-def _check_labels(y: Any) -> None:
-    for path, leaf in flatten(y).items():
-        if leaf is None:
-            continue
-        kind = getattr(leaf.dtype, "kind", None)  # NumPy's and JAX'; others are asked by name
-        if kind in ("O", "S", "U", "T") or (kind is None and "str" in str(leaf.dtype)):
-            raise DataError(
-                f"Labels are numbers. Received: labels {path!r} of dtype {leaf.dtype}. Expected: int or float; make "
-                "class indices of names, such as names, y = np.unique(y, return_inverse=True)."
-            )
-
-
-def _check_inputs(x: Any) -> None:
-    for path, leaf in flatten(x).items():
-        if getattr(getattr(leaf, "dtype", None), "kind", "") != "O" or not np.size(leaf):
-            continue
-        first = np.ravel(leaf)[0]
-        if not isinstance(first, str | bytes):
-            at = f" {path!r}" if path else ""
-            raise DataError(
-                f"Inputs are numbers, bools or strings. Received: inputs{at} of dtype object that hold "
-                f"{type(first).__name__}. Expected: such as x.astype('float32')."
-            )
 
 
 def _check(model: Any) -> None:

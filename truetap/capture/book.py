@@ -207,10 +207,10 @@ class Book:
             return  # there is none; what else may be there is told when it is written to
         if worker.size == reader.workers and worker.rank in reader.absent:
             return  # others of this training have begun
-        if not resume and not reader.tables:  # of a call that was refused before its first step: nothing is lost
-            self._append = True
-            return
         if not resume:
+            if not reader.tables:  # of a call that was refused before its first step: nothing is lost
+                self._append = True
+                return
             raise RunExistsError(
                 f"There is a run at {self.path!r} already, created {reader.created}; it is left as it is. Record to "
                 "another path, go on in it with resume=True, read it with tt.open(…), or delete the folder first."

@@ -26,6 +26,7 @@ from truetap.capture.step import RecordedStep
 from truetap.capture.tables import Identity, Keys, raw_table, reduced_rows, sample_columns
 from truetap.fingerprint import join, pair
 from truetap.reducers import State
+from truetap.reducers.registry import listed
 from truetap.store import Rows
 
 __all__ = ["Kept", "StepRows"]
@@ -234,7 +235,7 @@ class StepRows:
             before = {path: to_host(value) for path, value in kept.before[each.place].items()}
             with np.errstate(invalid="ignore", over="ignore"):  # of weights that are infinite
                 values = {path: value - before[path] for path, value in values.items()}
-            if "ratio" in _names(tap.reduce):
+            if "ratio" in listed(tap.reduce):
                 ratios = {(path, "ratio"): _ratio(value, before[path]) for path, value in values.items()}
         if tap.reduce is None:
             for path, value in values.items():
@@ -371,10 +372,6 @@ def _number(value: Any) -> float | None:
     if value is None or isinstance(value, float):
         return value
     return float(value) if value.size == 1 else None
-
-
-def _names(reduce: Any) -> list[Any]:
-    return list(reduce) if isinstance(reduce, list | tuple) else [reduce]
 
 
 def _ratio(update: Array, before: Array) -> Array:

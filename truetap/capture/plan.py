@@ -8,7 +8,7 @@ from typing import Any
 
 from truetap.errors import LayerError, TapError
 from truetap.reducers import Reducer
-from truetap.reducers.registry import resolve
+from truetap.reducers.registry import listed, resolve
 from truetap.selection import select, select_variables
 from truetap.taps import (
     ActivationGradients,
@@ -151,7 +151,7 @@ def _choose(place: int, tap: Any, model: Any) -> Chosen:
 
 def _reducers(reduce: Any, updates: bool) -> tuple[Reducer, ...]:
     """Those of a tap of variables; of updates without "ratio", which needs the weight too and is made on the host."""
-    names = list(reduce) if isinstance(reduce, list | tuple) else [reduce]
+    names = listed(reduce)
     others = [name for name in names if not (updates and isinstance(name, str) and name == "ratio")]
     return () if names and not others else resolve(others)
 

@@ -36,6 +36,11 @@ _BY_NAME: dict[str, Callable[[], Reducer]] = {
 }
 
 
+def listed(spec: Any) -> list[Any]:
+    """What a tap is given as `reduce=`, one or several, as a list."""
+    return list(spec) if isinstance(spec, list | tuple) else [spec]
+
+
 def resolve(spec: Any) -> tuple[Reducer, ...]:
     """Reducers as a tap is given them.
 
@@ -49,8 +54,7 @@ def resolve(spec: Any) -> tuple[Reducer, ...]:
         >>> [each.name for each in resolve(["mean", Quantiles([0.5])])]
         ['mean', 'quantiles']
     """
-    parts = list(spec) if isinstance(spec, list | tuple) else [spec]
-    found = tuple(_one(each) for each in parts)
+    found = tuple(map(_one, listed(spec)))
     names = [each.name for each in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
